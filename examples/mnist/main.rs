@@ -1,0 +1,129 @@
+//! What batch normalization does to the training of a small network, measured on MNIST.
+//!
+//! The network is the one of Kamil Krzyk's slides on batch normalization: 784-256-128-64-10, softmax cross-entropy,
+//! plain SGD, 10 epochs. It is trained without and with batch norm in the four comparisons of the slides:
+//!
+//! 1. learning rate 0.01, batches of 128, Glorot weights, pixels divided by 255
+//! 2. learning rate 1, batches of 1,024
+//! 3. weights drawn from U(-5, 5)
+//! 4. pixels left at 0 to 255
+//!
+//! ```text
+//! cargo run --release --example mnist                        # draws its own digits, needs no files
+//! cargo run --release --example mnist -- --data path/to/mnist
+//! cargo run --release --example mnist -- --comparison 2 --chart learning_rate.svg
+//! ```
+//!
+//! It is an ordinary training loop. The dense layers run on the CPU with ndarray; every normalization (forward, backward,
+//! running statistics) runs on the GPU through wgpu-norm. All calls of the library are in `norm.rs`.
+
+mod chart;
+mod data;
+mod digits;
+mod idx;
+mod model;
+mod norm;
+mod train;
+
+use std::{
+    fs::OpenOptions,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use wgpu_norm::Context;
+
+use crate::{
+    chart::Panel,
+    data::Data,
+    train::{COMPARISONS, Run},
+};
+
+/// The example's errors are messages for the reader of a terminal.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Trains a small network on MNIST without and with batch normalization.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Folder with the IDX files of MNIST, plain or gzipped; without it the example draws its own digits
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Run only this comparison
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4))]
+    comparison: Option<u32>,
+    /// Passes over the training images
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    epochs: u32,
+    /// Seed of the weights, the shuffling and the drawn digits
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where to write the chart, an SVG file
+    #[arg(long, value_name = "PATH", default_value = "mnist.svg")]
+    chart: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let data = match &arguments.data {
+        Some(directory) => Data::load(directory)?,
+        None => Data::draw(arguments.seed),
+    };
+    let context = Context::new()?;
+    check_writable(&arguments.chart)?;
+    eprintln!(
+        "{} training and {} test images; batch norm on {}",
+        data.train.len(),
+        data.test.len(),
+        context.adapter_info().name
+    );
+
+    let mut panels = Vec::new();
+    for (number, comparison) in (1..).zip(&COMPARISONS) {
+        if arguments.comparison.is_some_and(|only| only != number) {
+            continue;
+        }
+        let train = |batch_norm: bool| {
+            Run {
+                name: format!("comparison {number}"),
+                comparison,
+                batch_norm: batch_norm.then_some(&context),
+                epochs: arguments.epochs,
+                seed: arguments.seed,
+            }
+            .train(&data)
+        };
+        let without = train(false)?;
+        let with = train(true)?;
+        println!(
+            "comparison {number}: without {:.4} with {:.4}",
+            without.last_accuracy(),
+            with.last_accuracy()
+        );
+        panels.push(Panel {
+            title: format!("{number}. {}", comparison.title),
+            without,
+            with,
+        });
+        // After every comparison, so that an interrupted run leaves what it has.
+        chart::write(&arguments.chart, &panels)?;
+    }
+    Ok(())
+}
+
+/// Better to fail before minutes of training than after them.
+fn check_writable(path: &Path) -> Result<()> {
+    match OpenOptions::new().append(true).create(true).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{}: cannot be written: {error}", path.display()).into()),
+    }
+}

@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""Write the test cases of tests/cases/: inputs in f32, and what PyTorch on the CPU makes of them in f64.
+
+    needs: pip install torch safetensors numpy
+    usage: python scripts/generate_cases.py [FOLDER]        (default: tests/cases beside this script's folder)
+
+One safetensors file per case. Metadata, all text, with the defaults of a key that is missing:
+    op                batch_norm | layer_norm | instance_norm | group_norm | rms_norm
+    eps               1e-5
+    training          true | false; default true
+    momentum          batch_norm and instance_norm only: a number, or none (cumulative average); default 0.1
+    num_groups        group_norm only
+    normalized_shape  layer_norm and rms_norm only, such as "4,5"
+Tensors:
+    input                           F32
+    weight, bias                    F32; missing: there is none
+    running_mean, running_var       F32; missing: none are kept
+    num_batches_tracked             I64, a scalar, before the call; with running statistics only
+    grad_output                     F32; missing: the case has no backward
+    expected.output, expected.running_mean, expected.running_var,
+    expected.grad_input, expected.grad_weight, expected.grad_bias    F64
+
+The expectations are computed in f64 from the inputs as rounded to f32. Random numbers are seeded by the name of the case,
+so that a case added or changed leaves the files of the others alone.
+"""
+import json
+import pathlib
+import sys
+import zlib
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.numpy import save
+
+DEFAULTS = {"eps": 1e-5, "training": True, "momentum": 0.1}
+RUNNING = ("batch_norm", "instance_norm")  # those that can keep running statistics
+TRAIN, EVAL = True, False
+
+
+def cases():
+    """Yields (name, settings): op, shape and whatever differs from `build`'s defaults."""
+    yield from batch_norm_cases()
+    yield from instance_norm_cases()
+    yield from group_norm_cases()
+    yield from layer_norm_cases()
+    yield from rms_norm_cases()
+
+
+def batch_norm_cases():
+    def case(name, shape, training=TRAIN, **settings):
+        return f"batch_norm_{name}", dict(op="batch_norm", shape=shape, training=training, **settings)
+
+    yield case("train_defaults_2d", (7, 5), explicit=False)
+    yield case("train_affine_3d_primes", (5, 3, 13), momentum=0.3)
+    yield case("train_affine_4d", (3, 4, 5, 5), eps=1e-3)
+    yield case("train_affine_5d", (2, 3, 2, 3, 4), momentum=None)
+    yield case("train_weight_4d", (2, 7, 3, 3), affine="weight", momentum=None, batches=0)
+    yield case("train_bias_3d_65", (2, 2, 65), affine="bias")
+    yield case("train_plain_2d_eps_0", (11, 3), affine="", eps=0.0)
+    yield case("train_untracked_4d", (3, 3, 4, 4), tracked=False)
+    yield case("train_pixel_4d", (6, 5, 1, 1))
+    yield case("train_one_sample_3d_63", (1, 4, 63))
+    yield case("train_offset_4d", (4, 3, 5, 5), mean=150.0, std=1.5)
+    yield case("train_constant_channel_3d", (3, 4, 7), constant_channel=1)
+    yield case("eval_defaults_2d", (5, 7), EVAL, explicit=False)
+    yield case("eval_affine_4d", (2, 5, 4, 4), EVAL, eps=1e-3)
+    yield case("eval_weight_3d_64", (2, 3, 64), EVAL, affine="weight")
+    yield case("eval_bias_5d", (2, 3, 2, 2, 3), EVAL, affine="bias", eps=0.0)
+    yield case("eval_plain_one_value_2d", (1, 13), EVAL, affine="", momentum=None)
+    yield case("eval_untracked_3d", (4, 3, 9), EVAL, tracked=False)
+    yield case("eval_offset_3d", (3, 3, 17), EVAL, mean=100.0, std=1.0)
+    yield case("train_forward_only_4d", (2, 3, 6, 5), backward=False)
+
+
+def instance_norm_cases():
+    def case(name, shape, training=TRAIN, **settings):
+        return f"instance_norm_{name}", dict(op="instance_norm", shape=shape, training=training, **settings)
+
+    yield case("train_plain_4d", (2, 3, 5, 5), affine="", tracked=False, explicit=False)
+    yield case("train_affine_3d_64", (2, 3, 64), tracked=False)
+    yield case("train_tracked_4d", (3, 5, 3, 7), momentum=0.3)
+    yield case("train_cumulative_5d", (2, 2, 3, 2, 5), momentum=None, eps=1e-3)
+    yield case("train_weight_tracked_3d_63", (3, 2, 63), affine="weight")
+    yield case("train_bias_4d_eps_0", (2, 7, 3, 3), affine="bias", tracked=False, eps=0.0)
+    yield case("train_offset_4d", (2, 3, 6, 6), tracked=False, mean=150.0, std=1.5)
+    yield case("eval_tracked_4d", (2, 3, 4, 5), EVAL)
+    yield case("eval_bias_tracked_3d_65", (2, 2, 65), EVAL, affine="bias")
+    yield case("eval_weight_pixel_tracked_4d", (3, 5, 1, 1), EVAL, affine="weight")
+    yield case("eval_plain_tracked_5d", (2, 3, 2, 3, 2), EVAL, affine="", eps=1e-3)
+    yield case("eval_untracked_3d", (3, 4, 11), EVAL, tracked=False)
+
+
+def group_norm_cases():
+    def case(name, groups, shape, training=TRAIN, **settings):
+        return f"group_norm_{name}", dict(op="group_norm", shape=shape, num_groups=groups, training=training, **settings)
+
+    yield case("defaults_4d", 3, (2, 6, 5, 5), explicit=False)
+    yield case("eval_affine_3d_primes", 2, (3, 14, 5), EVAL, eps=1e-3)
+    yield case("weight_5d", 2, (2, 4, 2, 3, 3), affine="weight")
+    yield case("bias_3d", 4, (2, 12, 7), affine="bias")
+    yield case("plain_4d_eps_0", 5, (2, 10, 3, 3), affine="", eps=0.0)
+    yield case("affine_2d", 2, (5, 14))
+    yield case("one_group_4d", 1, (3, 5, 4, 4))
+    yield case("group_per_channel_3d", 7, (2, 7, 11))
+    yield case("columns_63_3d", 2, (2, 6, 21))
+    yield case("columns_65_pixel_4d", 2, (2, 130, 1, 1))
+    yield case("offset_4d", 2, (2, 6, 5, 5), mean=150.0, std=1.5)
+
+
+def layer_norm_cases():
+    def case(name, normalized_shape, leading, training=TRAIN, **settings):
+        settings["normalized_shape"] = normalized_shape
+        return f"layer_norm_{name}", dict(op="layer_norm", shape=leading + normalized_shape, training=training, **settings)
+
+    yield case("defaults_2d_64", (64,), (5,), explicit=False)
+    yield case("eval_affine_3d_63", (63,), (3, 2), EVAL)
+    yield case("weight_2d_65", (65,), (7,), affine="weight")
+    yield case("bias_4d", (4, 5), (2, 7), affine="bias", eps=1e-3)
+    yield case("plain_5d_eps_0", (3, 3, 4), (2, 3), affine="", eps=0.0)
+    yield case("affine_4d_over_3", (3, 5, 7), (3,))
+    yield case("affine_1d", (17,), ())
+    yield case("affine_3d_3_columns", (3,), (13, 5), eps=1e-3)
+    yield case("offset_2d", (97,), (5,), mean=150.0, std=1.5)
+
+
+def rms_norm_cases():
+    def case(name, normalized_shape, leading, training=TRAIN, affine="weight", **settings):
+        settings.update(normalized_shape=normalized_shape, affine=affine)
+        return f"rms_norm_{name}", dict(op="rms_norm", shape=leading + normalized_shape, training=training, **settings)
+
+    yield case("defaults_2d_64", (64,), (5,), explicit=False)
+    yield case("eval_weight_3d_65", (65,), (2, 3), EVAL)
+    yield case("plain_2d_63", (63,), (7,), affine="")
+    yield case("weight_4d", (4, 5), (2, 7), eps=1e-3)
+    yield case("plain_5d_eps_0", (3, 3, 4), (2, 3), affine="", eps=0.0)
+    yield case("weight_2d_2_columns", (2,), (11,), eps=1e-3)
+    yield case("offset_2d", (97,), (5,), mean=150.0, std=1.5)
+
+
+def build(name, op, shape, training, affine="weight,bias", tracked=True, backward=True, eps=1e-5, momentum=0.1,
+          batches=4, num_groups=None, normalized_shape=None, mean=None, std=None, constant_channel=None, explicit=True):
+    """The metadata and the f32 tensors of a case. `explicit=False` leaves out every setting that has its default."""
+    random = np.random.default_rng(zlib.crc32(name.encode()))
+    mean = random.uniform(0.5, 3.0) if mean is None else mean
+    std = random.uniform(1.0, 2.0) if std is None else std
+    tensors = {"input": random.normal(mean, std, shape)}
+    if constant_channel is not None:
+        tensors["input"][:, constant_channel] = 1.5
+    parameter_shape = normalized_shape or (shape[1],)
+    if "weight" in affine:
+        tensors["weight"] = random.normal(1.0, 0.5, parameter_shape)
+    if "bias" in affine:
+        tensors["bias"] = random.normal(0.0, 1.0, parameter_shape)
+    if tracked and op in RUNNING:
+        tensors["running_mean"] = random.normal(mean, std, parameter_shape)
+        tensors["running_var"] = std**2 * random.uniform(0.5, 1.5, parameter_shape)
+    if backward:
+        tensors["grad_output"] = random.normal(0.2, 1.0, shape)
+    tensors = {key: value.astype(np.float32) for key, value in tensors.items()}
+    if "running_mean" in tensors:
+        tensors["num_batches_tracked"] = np.array(batches, np.int64)
+
+    settings = {"eps": eps, "training": training}
+    if op in RUNNING:
+        settings["momentum"] = momentum
+    if not explicit:
+        settings = {key: value for key, value in settings.items() if value != DEFAULTS[key]}
+    metadata = {"op": op} | {key: str(value).lower() for key, value in settings.items()}
+    if num_groups is not None:
+        metadata["num_groups"] = str(num_groups)
+    if normalized_shape is not None:
+        metadata["normalized_shape"] = ",".join(map(str, normalized_shape))
+    return metadata, tensors, settings | {"num_groups": num_groups, "normalized_shape": normalized_shape}
+
+
+def normalize(op, settings, t):
+    """The output, in PyTorch; updates the running statistics of `t` in place as the modules of torch.nn do."""
+    settings = DEFAULTS | settings
+    weight, bias, eps = t.get("weight"), t.get("bias"), settings["eps"]
+    if op == "layer_norm":
+        return F.layer_norm(t["input"], settings["normalized_shape"], weight, bias, eps)
+    if op == "rms_norm":
+        return F.rms_norm(t["input"], settings["normalized_shape"], weight, eps)
+    if op == "group_norm":
+        return F.group_norm(t["input"], settings["num_groups"], weight, bias, eps)
+    running_mean, running_var = t.get("running_mean"), t.get("running_var")
+    batch_statistics = settings["training"] or running_mean is None
+    factor = settings["momentum"]
+    if factor is None:  # the cumulative average of torch.nn.BatchNorm*d: the count goes up first
+        factor = 1.0 / (t["num_batches_tracked"].item() + 1)
+    if op == "batch_norm" and eps == 0.0:  # torch.nn.functional refuses it in training, the function below it does not
+        return torch.batch_norm(t["input"], weight, bias, running_mean, running_var, batch_statistics, factor, eps, False)
+    function = F.batch_norm if op == "batch_norm" else F.instance_norm
+    return function(t["input"], running_mean, running_var, weight, bias, batch_statistics, factor, eps)
+
+
+def expectations(op, settings, tensors):
+    """What PyTorch makes of the tensors in f64: output, running statistics and gradients."""
+    t = {key: torch.from_numpy(value.astype(np.float64)) for key, value in tensors.items()}
+    leaves = [key for key in ("input", "weight", "bias") if key in t]
+    for key in leaves:
+        t[key].requires_grad_()
+    output = normalize(op, settings, t)
+    expected = {"output": output}
+    expected |= {key: t[key] for key in ("running_mean", "running_var") if key in t}
+    if "grad_output" in t:
+        gradients = torch.autograd.grad(output, [t[key] for key in leaves], t["grad_output"])
+        expected |= {f"grad_{key}": gradient for key, gradient in zip(leaves, gradients)}
+    return {f"expected.{key}": value.detach().numpy().copy() for key, value in expected.items()}
+
+
+def safetensors_bytes(tensors, metadata):
+    """The content of the file, the same every time: the library itself writes the metadata in random order."""
+    content = save(tensors, metadata)
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode().ljust(length)
+    return content[:8] + text + content[8 + length:]
+
+
+def main():
+    here = pathlib.Path(__file__).resolve().parent
+    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here.parent / "tests" / "cases"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # one order of summation: the same file every time
+    count = size = 0
+    for name, case in cases():
+        metadata, tensors, settings = build(name, **case)
+        tensors |= expectations(case["op"], settings, tensors)
+        path = folder / f"{name}.safetensors"
+        path.write_bytes(safetensors_bytes(tensors, metadata))
+        count, size = count + 1, size + path.stat().st_size
+    print(f"{count} cases, {size} bytes in {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+// Backward in one launch: one team per group computes its sums and its grad_input, from registers if RESIDENT.
+// The sums are kept where weight and bias gradients are made from them.
+
+fn run(workgroup: u32) {
+    for (var k = 0u; k < TASKS; k += 1u) {
+        let task = task_at((workgroup * TASKS + k) * TEAMS + team);
+        let sums = team_reduce(lane_sums(task));
+        if (task.exists && lane == 0u) {
+            store_partials(task.item, sums.x);
+            store_partials(params.plane + task.item, sums.y);
+        }
+        grad_input_lane(task, sums);
+    }
+}

@@ -1,0 +1,13 @@
+// Sums for the gradients, over one part of a group or of a channel per team, into `partials`.
+
+fn run(workgroup: u32) {
+    for (var k = 0u; k < TASKS; k += 1u) {
+        let index = (workgroup * TASKS + k) * TEAMS + team;
+        let task = task_at(index);
+        let sums = team_reduce(lane_sums(task));
+        if (task.exists && lane == 0u) {
+            store_partials(index, sums.x);
+            store_partials(params.plane + index, sums.y);
+        }
+    }
+}

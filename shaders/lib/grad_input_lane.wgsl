@@ -1,0 +1,25 @@
+// grad_input = rstd * (g - mean(g) - x̂ * mean(g * x̂)), g = grad_output * weight, for one lane's share of a task.
+// Without CENTERED (RMS norm) there is no mean(g); with running statistics there are no sums at all.
+
+fn grad_input_lane(task: Task, sums: vec2f) {
+    var cursor = cursor_at(task);
+    let centering = saved_centering(task.item);
+    let mean_gradient = select(0.0, sums.x / params.count, CENTERED);
+    let mean_gradient_x_hat = sums.y / params.count;
+    var scale = Value(centering.rstd);
+    if (PARTNER_CONSTANT) {
+        scale *= load_weight(partner(cursor));
+    }
+    for (var k = 0u; k < select(task.vectors, HELD, RESIDENT); k += 1u) {
+        if (k < task.vectors) {
+            let at = offset(cursor);
+            var gradient = gradient_again(k, at, cursor);
+            if (BATCH_STATISTICS) {
+                let x_hat = x_hat_again(k, at, centering);
+                gradient = fma(x_hat, Value(-mean_gradient_x_hat), gradient - mean_gradient);
+            }
+            store_grad_input(at, gradient * scale);
+            cursor = advance(cursor);
+        }
+    }
+}

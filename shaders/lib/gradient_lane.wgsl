@@ -1,0 +1,47 @@
+// One lane's share of the two sums of a task, over a group or over a channel.
+
+// Centering of the element under the cursor: that of its group, which is the item or its partner.
+fn centering_at(task: Task, cursor: Cursor) -> Centering {
+    if (ITEMS_ARE_GROUPS) {
+        return saved_centering(task.item);
+    }
+    return saved_centering(partner(cursor));
+}
+
+// grad_output as it stands in the sums: a weight that all of an item share is multiplied in afterwards.
+fn gradient_at(at: u32, cursor: Cursor) -> Value {
+    if (PARTNER_CONSTANT) {
+        return load_grad_output(at);
+    }
+    return load_grad_output(at) * load_weight(partner(cursor));
+}
+
+fn lane_sums(task: Task) -> Partial {
+    var cursor = cursor_at(task);
+    let centering_of_item = centering_at(task, cursor);
+    var sum = Value();
+    var sum_x_hat = Value();
+    for (var done = 0u; done < task.vectors; done += HELD) {
+        // Sums of blocks, then the sum of these: rounding errors grow with the square root of the longer chain.
+        var block = Value();
+        var block_x_hat = Value();
+        for (var k = 0u; k < HELD; k += 1u) {
+            if (k < task.vectors - done) {
+                let at = offset(cursor);
+                var centering = centering_of_item;
+                if (!ITEMS_ARE_GROUPS && !PARTNER_CONSTANT) {
+                    centering = centering_at(task, cursor);
+                }
+                let x_hat = normalized(load_input(at), centering);
+                let gradient = gradient_at(at, cursor);
+                hold(k, x_hat, gradient);
+                block += gradient;
+                block_x_hat += gradient * x_hat;
+                cursor = advance(cursor);
+            }
+        }
+        sum += block;
+        sum_x_hat += block_x_hat;
+    }
+    return Partial(total(sum), total(sum_x_hat));
+}

@@ -1,0 +1,11 @@
+// Not RESIDENT: the second pass reads input and grad_output again.
+
+fn hold(k: u32, x_hat: Value, gradient: Value) {}
+
+fn x_hat_again(k: u32, at: u32, centering: Centering) -> Value {
+    return normalized(load_input(at), centering);
+}
+
+fn gradient_again(k: u32, at: u32, cursor: Cursor) -> Value {
+    return gradient_at(at, cursor);
+}

@@ -1,0 +1,63 @@
+// Walking a tensor item by item (group by group, or channel by channel): the same arithmetic as `Walk` in src/geometry.rs,
+// without a division per element. All offsets count vectors of VECTOR elements.
+
+// What one team of LANES lanes does: one part of one item.
+struct Task {
+    exists: bool,
+    item: u32,
+    // This lane's first vector of the item; the next ones are LANES apart.
+    first: u32,
+    // How many vectors are this lane's.
+    vectors: u32,
+}
+
+// Tasks are numbered part by part, so that neighbouring teams walk neighbouring items.
+// A number past the end gives an existing item with no vectors: it takes part in barriers and reads nothing out of bounds.
+fn task_at(index: u32) -> Task {
+    let begin = index / params.items * params.part_vectors;
+    let end = min(begin + params.part_vectors, params.item_vectors);
+    let first = begin + lane;
+    let exists = index < params.tasks;
+    let vectors = select(0u, (end - first + LANES - 1u) / LANES, exists && first < end);
+    return Task(exists, index % params.items, first, vectors);
+}
+
+struct Cursor {
+    offset_of_item: u32,
+    partner_of_item: u32,
+    run: u32,
+    within: u32,
+}
+
+fn cursor_at(task: Task) -> Cursor {
+    let outer = task.item / params.items_per_outer;
+    let inner = task.item - outer * params.items_per_outer;
+    let run = task.first / params.run_length;
+    return Cursor(
+        outer * params.outer_stride + inner * params.item_stride,
+        task.item * params.partner_multiplier / params.partner_divisor % params.partner_modulus,
+        run,
+        task.first - run * params.run_length,
+    );
+}
+
+fn offset(cursor: Cursor) -> u32 {
+    return cursor.offset_of_item + cursor.run * params.run_stride + cursor.within;
+}
+
+fn partner(cursor: Cursor) -> u32 {
+    return cursor.partner_of_item + cursor.run * params.partner_per_run
+        + cursor.within * params.partner_per_element;
+}
+
+// LANES vectors further: step_runs = LANES / run_length, step_within = LANES % run_length.
+fn advance(cursor: Cursor) -> Cursor {
+    var next = cursor;
+    next.run += params.step_runs;
+    next.within += params.step_within;
+    if (next.within >= params.run_length) {
+        next.within -= params.run_length;
+        next.run += 1u;
+    }
+    return next;
+}

@@ -1,0 +1,70 @@
+//! What a device can do, as plain data: all that the strategy ladder knows of it.
+
+/// Capabilities and limits of a device that decide how a problem is split.
+///
+/// Derived from the device by [`Caps::of`]; a context can be told to use less than its device has
+/// ([`Context::with_caps`](crate::Context::with_caps)), to test what other devices will run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Caps {
+    /// The "GPU" is a CPU (lavapipe, `SwiftShader`): its lanes are vector lanes, its workgroups run one after the other.
+    pub cpu: bool,
+    /// Smallest and largest subgroup, if the device has subgroup operations.
+    pub subgroups: Option<(u32, u32)>,
+    /// Most invocations per workgroup, in x and in total.
+    pub max_workgroup_size: u32,
+    /// Bytes of workgroup memory.
+    pub max_workgroup_storage: u32,
+    /// Most workgroups per dimension of a dispatch.
+    pub max_workgroups_per_dimension: u32,
+    /// Storage buffers per shader stage.
+    pub max_storage_buffers: u32,
+    /// Bytes of one storage binding.
+    pub max_binding_size: u64,
+    /// Bytes of one buffer.
+    pub max_buffer_size: u64,
+    /// Alignment of the offset of a storage binding, in bytes.
+    pub offset_alignment: u32,
+    /// Alignment of the offset of a uniform binding, in bytes.
+    pub uniform_alignment: u32,
+}
+
+impl Caps {
+    /// The capabilities of `device` as it was requested: features and limits that it was not asked for do not count.
+    #[must_use]
+    pub fn of(device: &wgpu::Device) -> Self {
+        let (limits, info) = (device.limits(), device.adapter_info());
+        let (min, max) = (info.subgroup_min_size, info.subgroup_max_size);
+        let usable = device.features().contains(wgpu::Features::SUBGROUP)
+            && min.is_power_of_two()
+            && max.is_power_of_two()
+            && min <= max;
+        Self {
+            cpu: info.device_type == wgpu::DeviceType::Cpu,
+            subgroups: usable.then_some((min, max)),
+            max_workgroup_size: limits
+                .max_compute_workgroup_size_x
+                .min(limits.max_compute_invocations_per_workgroup),
+            max_workgroup_storage: limits.max_compute_workgroup_storage_size,
+            max_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+            max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            max_binding_size: limits.max_storage_buffer_binding_size,
+            max_buffer_size: limits.max_buffer_size,
+            offset_alignment: limits.min_storage_buffer_offset_alignment,
+            uniform_alignment: limits.min_uniform_buffer_offset_alignment,
+        }
+    }
+
+    /// The least that every WebGPU implementation has, without subgroups: the defaults of the specification.
+    pub const WEBGPU: Self = Self {
+        cpu: false,
+        subgroups: None,
+        max_workgroup_size: 256,
+        max_workgroup_storage: 16_384,
+        max_workgroups_per_dimension: 65_535,
+        max_storage_buffers: 8,
+        max_binding_size: 128 << 20,
+        max_buffer_size: 256 << 20,
+        offset_alignment: 256,
+        uniform_alignment: 256,
+    };
+}

@@ -1,0 +1,101 @@
+use crate::error::Result;
+use crate::ops::{Mode, Norm};
+use crate::strategy::Strategy;
+
+/// One comparison: a norm, a mode, and the values of all tensors that go in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// The norm.
+    pub norm: Norm,
+    /// The mode.
+    pub mode: Mode,
+    /// Shape of the input.
+    pub shape: Vec<usize>,
+    /// How groups are reduced; `None` leaves it to the ladder.
+    pub strategy: Option<Strategy>,
+    /// Input.
+    pub input: Vec<f32>,
+    /// Weight, if the norm has one.
+    pub weight: Option<Vec<f32>>,
+    /// Bias, if the norm has one.
+    pub bias: Option<Vec<f32>>,
+    /// Running mean, if the norm keeps one.
+    pub running_mean: Option<Vec<f32>>,
+    /// Running variance, if the norm keeps one.
+    pub running_var: Option<Vec<f32>>,
+    /// Batches tracked before this pass.
+    pub num_batches_tracked: u64,
+    /// Gradient of the output.
+    pub grad_output: Vec<f32>,
+}
+
+impl Case {
+    /// Random values: input, weight, bias and gradient roughly normal, the input with mean 0.5, all of them repeatable by `seed`.
+    ///
+    /// The gradient is never constant: with a constant one the input gradient of batch norm is zero whatever the code does.
+    ///
+    /// # Errors
+    /// Those of [`Norm::validate_shape`].
+    pub fn random(norm: &Norm, mode: Mode, shape: &[usize], seed: u64) -> Result<Self> {
+        let elements = norm.validate_shape(shape, mode)?;
+        let parameters = norm.parameter_shape().iter().product();
+        let mut random = Random(seed);
+        let mut parameter = |has: bool, mean: f32, spread: f32| {
+            has.then(|| random.values(parameters, mean, spread))
+        };
+        let tracks = norm.tracks_running_stats();
+        Ok(Self {
+            norm: norm.clone(),
+            mode,
+            shape: shape.to_vec(),
+            strategy: None,
+            weight: parameter(norm.has_weight(), 1.0, 0.5),
+            bias: parameter(norm.has_bias(), 0.0, 0.5),
+            running_mean: parameter(tracks, 0.3, 0.5),
+            running_var: parameter(tracks, 0.0, 1.0).map(|values| {
+                values
+                    .into_iter()
+                    .map(|value| 0.5 + value * value)
+                    .collect()
+            }),
+            num_batches_tracked: if tracks { 2 } else { 0 },
+            input: random.values(elements, 0.5, 1.0),
+            grad_output: random.values(elements, 0.0, 1.0),
+        })
+    }
+
+    /// The same case with `offset` added to the input: the mean in standard deviations.
+    #[must_use]
+    pub fn offset(mut self, offset: f32) -> Self {
+        for value in &mut self.input {
+            *value += offset;
+        }
+        self
+    }
+}
+
+/// `SplitMix64` (Steele, Lea and Flood 2014): enough for test data, the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Sums of four uniform numbers: bell-shaped, within 3.5 `spread` of `mean`.
+    fn values(&mut self, count: usize, mean: f32, spread: f32) -> Vec<f32> {
+        // Four 16-bit numbers have a mean of 2 and a variance of 1/3 in units of 2¹⁶.
+        let unit = 3f32.sqrt() / 65_536.0;
+        (0..count)
+            .map(|_| {
+                let bits = self.next();
+                let sum: i32 = (0..4).map(|k| (bits >> (16 * k)) as u16 as i32).sum();
+                mean + spread * unit * (sum - 131_070) as f32
+            })
+            .collect()
+    }
+}

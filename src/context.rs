@@ -1,0 +1,204 @@
+//! A device with its capabilities and compiled pipelines.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::adapter;
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+use crate::pipeline::Pipeline;
+use crate::source::Variant;
+
+/// A wgpu device and queue, what they can do, and the pipelines compiled so far.
+///
+/// Cheap to clone, usable from many threads at once. Clones share the device and its pipelines.
+#[derive(Debug, Clone)]
+pub struct Context {
+    shared: Arc<Shared>,
+    caps: Caps,
+}
+
+#[derive(Debug)]
+struct Shared {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    caps: Caps,
+    pipelines: Mutex<HashMap<(Kernel, Variant, bool), Arc<Pipeline>>>,
+    /// Why the device was lost. Only heard of on devices of our own: others have their owner's handler.
+    lost: Arc<OnceLock<String>>,
+}
+
+impl Context {
+    /// Chooses an adapter, without a window, and creates a device with all the limits that it has.
+    ///
+    /// Real GPUs come before software ones. The standard variables `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and
+    /// `WGPU_POWER_PREF` narrow the choice. Blocks; in browsers use [`Context::new_async`].
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] if there is none, [`Error::NoDevice`] if it refuses.
+    pub fn new() -> Result<Self> {
+        pollster::block_on(Self::new_async())
+    }
+
+    /// [`Context::new`] without blocking.
+    ///
+    /// # Errors
+    /// Those of [`Context::new`].
+    pub async fn new_async() -> Result<Self> {
+        let (device, queue) = adapter::request_device().await?;
+        let context = Self::from_wgpu(device, queue)?;
+        let lost = context.shared.lost.clone();
+        context
+            .device()
+            .set_device_lost_callback(move |reason, message| {
+                let _ = lost.set(format!("{reason:?}: {message}"));
+            });
+        Ok(context)
+    }
+
+    /// Uses the caller's device and queue. Its error handlers are left alone.
+    ///
+    /// The device should have been requested with the adapter's limits rather than the defaults, and with the feature
+    /// `SUBGROUP` where there is one: the capabilities used are those of the device, not of the adapter.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the device has fewer storage buffers per stage than the kernels need.
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        let caps = Caps::of(&device);
+        let needed = crate::kernel::most_slots();
+        if caps.max_storage_buffers < needed {
+            return Err(Error::Limit {
+                what: "a kernel".to_owned(),
+                needed: needed.into(),
+                limit: "max_storage_buffers_per_shader_stage",
+                allowed: caps.max_storage_buffers.into(),
+            });
+        }
+        Ok(Self {
+            shared: Arc::new(Shared {
+                info: device.adapter_info(),
+                device,
+                queue,
+                caps,
+                pipelines: Mutex::default(),
+                lost: Arc::default(),
+            }),
+            caps,
+        })
+    }
+
+    /// The same device, used as if it had only `caps`: to run here what other devices will run.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if `caps` has more than the device.
+    pub fn with_caps(&self, caps: Caps) -> Result<Self> {
+        let has = self.shared.caps;
+        let over = |limit, needed: u64, allowed: u64| {
+            if needed <= allowed {
+                return Ok(());
+            }
+            Err(Error::Limit {
+                what: "the capabilities asked for".to_owned(),
+                needed,
+                limit,
+                allowed,
+            })
+        };
+        over(
+            "max_compute_invocations_per_workgroup",
+            caps.max_workgroup_size.into(),
+            has.max_workgroup_size.into(),
+        )?;
+        over(
+            "max_compute_workgroups_per_dimension",
+            caps.max_workgroups_per_dimension.into(),
+            has.max_workgroups_per_dimension.into(),
+        )?;
+        over(
+            "max_storage_buffer_binding_size",
+            caps.max_binding_size,
+            has.max_binding_size,
+        )?;
+        over("max_buffer_size", caps.max_buffer_size, has.max_buffer_size)?;
+        if caps.subgroups.is_some() && caps.subgroups != has.subgroups {
+            return Err(Error::Unexpected(
+                "subgroups",
+                "the device has none, or of other sizes",
+            ));
+        }
+        Ok(Self {
+            shared: self.shared.clone(),
+            caps,
+        })
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn device(&self) -> &wgpu::Device {
+        &self.shared.device
+    }
+
+    /// The queue.
+    #[must_use]
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.shared.queue
+    }
+
+    /// Name, driver and backend of the adapter.
+    #[must_use]
+    pub fn adapter_info(&self) -> &wgpu::AdapterInfo {
+        &self.shared.info
+    }
+
+    /// The capabilities that decide how a problem is split.
+    #[must_use]
+    pub const fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// Number of pipelines compiled so far.
+    #[must_use]
+    pub fn pipeline_count(&self) -> usize {
+        self.pipelines().len()
+    }
+
+    pub(crate) fn is_same_device(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared) || self.shared.device == other.shared.device
+    }
+
+    /// `Err` if the device is known to be lost.
+    pub(crate) fn check_lost(&self) -> Result<()> {
+        match self.shared.lost.get() {
+            Some(reason) => Err(Error::DeviceLost(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The pipeline of a kernel variant, compiled at its first use.
+    pub(crate) fn pipeline(
+        &self,
+        kernel: Kernel,
+        variant: &Variant,
+        shared: bool,
+    ) -> Result<Arc<Pipeline>> {
+        let key = (kernel, *variant, shared);
+        if let Some(pipeline) = self.pipelines().get(&key) {
+            return Ok(pipeline.clone());
+        }
+        // Compiled outside the lock: others need not wait. Of two threads that compile the same, the first one's stays.
+        let pipeline = Arc::new(Pipeline::new(self.device(), kernel, variant, shared)?);
+        Ok(self.pipelines().entry(key).or_insert(pipeline).clone())
+    }
+
+    fn pipelines(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<(Kernel, Variant, bool), Arc<Pipeline>>> {
+        // A map is whole even if another thread panicked while it held the lock.
+        self.shared
+            .pipelines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

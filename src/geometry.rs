@@ -1,0 +1,282 @@
+//! Which elements of a tensor are reduced together, and which weight belongs to an element.
+//!
+//! Every normalization is two steps over *groups* of elements: reduce each group to (count, mean, m2), then map each of its
+//! elements with (mean, rstd, weight, bias). Norms differ only in which elements form a group and which *channel* (weight and
+//! bias) an element has. Both views of a tensor, by group and by channel, are a [`Walk`], and nothing that comes after
+//! knows of norms.
+
+/// A tensor seen as `items` sets of elements; the elements of an item lie in `runs` runs of `run_length` neighbours,
+/// `run_stride` apart, from
+/// `base = (item / items_per_outer) * outer_stride + (item % items_per_outer) * item_stride`.
+///
+/// The items are either the groups or the channels; each element's [`Partner`] is its index in the other view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Walk {
+    /// Number of groups, or of channels.
+    pub items: u32,
+    /// Items before the base jumps by `outer_stride`.
+    pub items_per_outer: u32,
+    /// Elements between such jumps.
+    pub outer_stride: u32,
+    /// Elements between the bases of neighbouring items.
+    pub item_stride: u32,
+    /// Runs per item.
+    pub runs: u32,
+    /// Neighbouring elements per run.
+    pub run_length: u32,
+    /// Elements between the beginnings of an item's runs.
+    pub run_stride: u32,
+    /// Where the other index of an element comes from.
+    pub partner: Partner,
+}
+
+/// The other index of an element: its channel in a walk over groups, its group in a walk over channels:
+/// `(item * multiplier / divisor) % modulus + run * per_run + within * per_element`, where `within` counts along the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Partner {
+    /// Partners per item.
+    pub multiplier: u32,
+    /// Items per partner.
+    pub divisor: u32,
+    /// Number of partners.
+    pub modulus: u32,
+    /// Partners from one run to the next.
+    pub per_run: u32,
+    /// Partners from one element of a run to the next.
+    pub per_element: u32,
+}
+
+impl Partner {
+    /// Whether all elements of an item have the same partner.
+    #[must_use]
+    pub const fn is_constant(&self) -> bool {
+        self.per_run == 0 && self.per_element == 0
+    }
+}
+
+impl Walk {
+    /// Elements per item.
+    #[must_use]
+    pub const fn elements(&self) -> u32 {
+        self.runs * self.run_length
+    }
+
+    /// Flat offset of element `element` of `item`, counted along the runs.
+    #[must_use]
+    pub const fn offset(&self, item: u32, element: u32) -> u32 {
+        let base = item / self.items_per_outer * self.outer_stride
+            + item % self.items_per_outer * self.item_stride;
+        base + element / self.run_length * self.run_stride + element % self.run_length
+    }
+
+    /// Partner of element `element` of `item`.
+    #[must_use]
+    pub const fn partner(&self, item: u32, element: u32) -> u32 {
+        let p = &self.partner;
+        item * p.multiplier / p.divisor % p.modulus
+            + element / self.run_length * p.per_run
+            + element % self.run_length * p.per_element
+    }
+
+    /// Whether vectors of four never straddle two runs and always begin at a multiple of four.
+    #[must_use]
+    pub const fn is_vectorizable(&self) -> bool {
+        self.run_length.is_multiple_of(4)
+            && (self.runs == 1 || self.run_stride.is_multiple_of(4))
+            && self.item_stride.is_multiple_of(4)
+            && self.outer_stride.is_multiple_of(4)
+    }
+}
+
+/// What is to be computed, independent of norm and of device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Problem {
+    /// Elements of the tensor.
+    pub elements: u32,
+    /// The tensor by groups that share mean and rstd; partners are channels.
+    pub groups: Walk,
+    /// The tensor by channels that share weight and bias; partners are groups.
+    pub channels: Walk,
+    /// Subtract the mean (all but RMS norm).
+    pub centered: bool,
+    /// Added to the variance.
+    pub eps: f32,
+    /// Normalize with the statistics of the batch, or with running ones (then there is one group per channel).
+    pub batch_statistics: bool,
+    /// How the running statistics take in this batch's, if they do.
+    pub running: Option<RunningUpdate>,
+    /// There is a weight.
+    pub weight: bool,
+    /// There is a bias.
+    pub bias: bool,
+}
+
+/// `running = (1 - factor) * running + factor * batch`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RunningUpdate {
+    /// The factor; `None` is 1 / (number of batches, this one included).
+    pub momentum: Option<f32>,
+}
+
+/// The sizes that a lowering needs: `[N, C, S]` for norms over channels, `[R, D]` for norms over trailing dimensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    pub(crate) n: u32,
+    pub(crate) c: u32,
+    pub(crate) s: u32,
+}
+
+/// Both views of one tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Views {
+    pub(crate) groups: Walk,
+    pub(crate) channels: Walk,
+}
+
+/// Batch norm, or any norm with one group per channel: groups and channels are the same sets.
+pub(crate) const fn per_channel(Sizes { n, c, s }: Sizes) -> Views {
+    let walk = channels_of(Sizes { n, c, s }, 1, c, 0);
+    Views {
+        groups: walk,
+        channels: walk,
+    }
+}
+
+/// Group norm with `num_groups` groups; instance norm is `num_groups == c`.
+pub(crate) const fn per_sample(Sizes { n, c, s }: Sizes, num_groups: u32) -> Views {
+    let width = c / num_groups;
+    // Runs end where the channel changes, so that the channel is a function of the run; without spatial dimensions
+    // a run is the whole group and the channel a function of the place in it. Both are contiguous.
+    let (runs, run_length, per_run, per_element) = match (width, s) {
+        (1, s) => (1, s, 0, 0),
+        (width, 1) => (1, width, 0, 1),
+        (width, s) => (width, s, 1, 0),
+    };
+    let groups = Walk {
+        items: n * num_groups,
+        items_per_outer: n * num_groups,
+        outer_stride: 0,
+        item_stride: width * s,
+        runs,
+        run_length,
+        run_stride: s,
+        partner: Partner {
+            multiplier: width,
+            divisor: 1,
+            modulus: c,
+            per_run,
+            per_element,
+        },
+    };
+    Views {
+        groups,
+        channels: channels_of(Sizes { n, c, s }, width, n * num_groups, num_groups),
+    }
+}
+
+/// Layer and RMS norm over rows of `d` elements.
+pub(crate) const fn per_row(rows: u32, d: u32) -> Views {
+    let sizes = Sizes {
+        n: rows,
+        c: d,
+        s: 1,
+    };
+    let groups = Walk {
+        items: rows,
+        items_per_outer: rows,
+        outer_stride: 0,
+        item_stride: d,
+        runs: 1,
+        run_length: d,
+        run_stride: d,
+        partner: Partner {
+            multiplier: d,
+            divisor: 1,
+            modulus: d,
+            per_run: 0,
+            per_element: 1,
+        },
+    };
+    Views {
+        groups,
+        channels: channels_of(sizes, d, rows, 1),
+    }
+}
+
+/// The channels of `[n, c, s]`: `n` runs of `s`. Partner (group) of channel `i` in sample `run`: `i / width + run * groups_per_sample`.
+const fn channels_of(
+    Sizes { n, c, s }: Sizes,
+    width: u32,
+    groups: u32,
+    groups_per_sample: u32,
+) -> Walk {
+    Walk {
+        items: c,
+        items_per_outer: c,
+        outer_stride: 0,
+        item_stride: s,
+        runs: n,
+        run_length: s,
+        run_stride: c * s,
+        partner: Partner {
+            multiplier: 1,
+            divisor: width,
+            modulus: groups,
+            per_run: groups_per_sample,
+            per_element: 0,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every element stands exactly once in both views, and each view's partner is the other view's item.
+    fn views_agree(views: Views, elements: u32) {
+        let mut group_of = vec![u32::MAX; elements as usize];
+        let mut channel_of = group_of.clone();
+        let walk = |walk: Walk, item_of: &mut [u32]| {
+            for item in 0..walk.items {
+                for element in 0..walk.elements() {
+                    let offset = walk.offset(item, element) as usize;
+                    assert_eq!(item_of[offset], u32::MAX, "{walk:?} visits {offset} twice");
+                    item_of[offset] = item;
+                }
+            }
+            assert!(!item_of.contains(&u32::MAX), "{walk:?} leaves some out");
+        };
+        walk(views.groups, &mut group_of);
+        walk(views.channels, &mut channel_of);
+        let partners = |walk: Walk, other: &[u32]| {
+            for item in 0..walk.items {
+                for element in 0..walk.elements() {
+                    let offset = walk.offset(item, element) as usize;
+                    assert_eq!(walk.partner(item, element), other[offset], "{walk:?}");
+                }
+            }
+        };
+        partners(views.groups, &channel_of);
+        partners(views.channels, &group_of);
+    }
+
+    #[test]
+    fn both_views_cover_the_tensor_once_and_name_each_other() {
+        for (n, c, s) in [
+            (1, 1, 1),
+            (3, 4, 1),
+            (2, 6, 5),
+            (5, 12, 4),
+            (1, 7, 3),
+            (4, 8, 16),
+        ] {
+            let (sizes, elements) = (Sizes { n, c, s }, n * c * s);
+            views_agree(per_channel(sizes), elements);
+            for num_groups in (1..=c).filter(|g| c % g == 0) {
+                views_agree(per_sample(sizes, num_groups), elements);
+            }
+            views_agree(per_row(n * c, s), elements);
+            views_agree(per_row(n, c * s), elements);
+        }
+    }
+}

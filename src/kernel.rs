@@ -1,0 +1,261 @@
+//! The table of kernels: the WGSL files that each is made of, and its slots.
+//!
+//! A *slot* is a storage buffer that a kernel reads or writes. From this one table come the bindings in WGSL with their
+//! accessors ([`crate::source`]), the bind group layouts and the bind groups ([`crate::plan`]).
+
+use crate::tensor::DType;
+
+/// A storage buffer of a kernel, by the name that it has in WGSL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are those of the tensors")]
+pub enum Slot {
+    Input,
+    Output,
+    Weight,
+    Bias,
+    Statistics,
+    GradOutput,
+    GradInput,
+    GradWeight,
+    GradBias,
+    RunningMean,
+    RunningVar,
+    NumBatchesTracked,
+    Partials,
+    Sums,
+    Averages,
+}
+
+/// How a kernel uses a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+/// What a slot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Element {
+    /// Vectors of the tensor.
+    Data,
+    /// One number per channel, loaded as a vector: neighbouring channels, or one channel for all elements of the vector.
+    Channel,
+    /// Single numbers.
+    F32,
+    /// Partial statistics.
+    Partial,
+    /// A counter.
+    U32,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlotUse {
+    pub(crate) slot: Slot,
+    pub(crate) access: Access,
+    pub(crate) element: Element,
+    /// What a load gives where the slot is absent, for slots that may be; stores then do nothing.
+    pub(crate) absent: Option<&'static str>,
+}
+
+/// The kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// Statistics and normalization of whole groups.
+    NormalizeGroups,
+    /// Partial statistics.
+    Statistics,
+    /// Partial statistics merged.
+    MergeStatistics,
+    /// Normalization with saved statistics.
+    Normalize,
+    /// What normalizes in evaluation, from the running statistics.
+    RunningMoments,
+    /// The running statistics take in a batch.
+    UpdateRunning,
+    /// Sums and input gradient of whole groups.
+    GradInputGroups,
+    /// Partial sums for the gradients.
+    GradientSums,
+    /// Partial sums merged.
+    MergeSums,
+    /// Input gradient with given sums.
+    GradInput,
+}
+
+impl Kernel {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::NormalizeGroups,
+        Self::Statistics,
+        Self::MergeStatistics,
+        Self::Normalize,
+        Self::RunningMoments,
+        Self::UpdateRunning,
+        Self::GradInputGroups,
+        Self::GradientSums,
+        Self::MergeSums,
+        Self::GradInput,
+    ];
+
+    /// The name of its entry file, without `.wgsl`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NormalizeGroups => "normalize_groups",
+            Self::Statistics => "statistics",
+            Self::MergeStatistics => "merge_statistics",
+            Self::Normalize => "normalize",
+            Self::RunningMoments => "running_moments",
+            Self::UpdateRunning => "update_running",
+            Self::GradInputGroups => "grad_input_groups",
+            Self::GradientSums => "gradient_sums",
+            Self::MergeSums => "merge_sums",
+            Self::GradInput => "grad_input",
+        }
+    }
+}
+
+const fn slot(slot: Slot, access: Access, element: Element) -> SlotUse {
+    SlotUse {
+        slot,
+        access,
+        element,
+        absent: None,
+    }
+}
+
+const fn optional(slot: Slot, access: Access, element: Element, absent: &'static str) -> SlotUse {
+    SlotUse {
+        slot,
+        access,
+        element,
+        absent: Some(absent),
+    }
+}
+
+const INPUT: SlotUse = slot(Slot::Input, Access::Read, Element::Data);
+const OUTPUT: SlotUse = slot(Slot::Output, Access::Write, Element::Data);
+const WEIGHT: SlotUse = optional(Slot::Weight, Access::Read, Element::Channel, "1.0");
+const BIAS: SlotUse = optional(Slot::Bias, Access::Read, Element::Channel, "0.0");
+const STATISTICS_IN: SlotUse = slot(Slot::Statistics, Access::Read, Element::F32);
+const STATISTICS_OUT: SlotUse = slot(Slot::Statistics, Access::Write, Element::F32);
+const GRAD_OUTPUT: SlotUse = slot(Slot::GradOutput, Access::Read, Element::Data);
+const GRAD_INPUT: SlotUse = slot(Slot::GradInput, Access::Write, Element::Data);
+
+/// The slots of a kernel, in binding order. Binding 0 is the parameter block, so slot i is binding i + 1, absent ones left out.
+pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
+    use Access::{Read, ReadWrite, Write};
+    use Element::{Data, F32, Partial, U32};
+    match kernel {
+        Kernel::NormalizeGroups => const { &[INPUT, WEIGHT, BIAS, OUTPUT, STATISTICS_OUT] },
+        Kernel::Statistics => const { &[INPUT, slot(Slot::Partials, Write, Partial)] },
+        Kernel::MergeStatistics => const { &[slot(Slot::Partials, Read, Partial), STATISTICS_OUT] },
+        Kernel::Normalize => const { &[INPUT, STATISTICS_IN, WEIGHT, BIAS, OUTPUT] },
+        Kernel::RunningMoments => {
+            const {
+                &[
+                    slot(Slot::RunningMean, Read, F32),
+                    slot(Slot::RunningVar, Read, F32),
+                    STATISTICS_OUT,
+                ]
+            }
+        }
+        Kernel::UpdateRunning => {
+            const {
+                &[
+                    slot(Slot::Averages, Read, F32),
+                    slot(Slot::RunningMean, ReadWrite, F32),
+                    slot(Slot::RunningVar, ReadWrite, F32),
+                    slot(Slot::NumBatchesTracked, ReadWrite, U32),
+                ]
+            }
+        }
+        Kernel::GradInputGroups => {
+            const {
+                &[
+                    INPUT,
+                    STATISTICS_IN,
+                    WEIGHT,
+                    GRAD_OUTPUT,
+                    optional(Slot::Partials, Write, F32, ""),
+                    GRAD_INPUT,
+                ]
+            }
+        }
+        Kernel::GradientSums => {
+            const {
+                &[
+                    INPUT,
+                    STATISTICS_IN,
+                    WEIGHT,
+                    GRAD_OUTPUT,
+                    slot(Slot::Partials, Write, F32),
+                ]
+            }
+        }
+        Kernel::MergeSums => {
+            const {
+                &[
+                    slot(Slot::Partials, Read, F32),
+                    optional(Slot::Sums, Write, F32, ""),
+                    optional(Slot::GradWeight, Write, F32, ""),
+                    optional(Slot::GradBias, Write, F32, ""),
+                ]
+            }
+        }
+        Kernel::GradInput => {
+            const {
+                &[
+                    optional(Slot::Input, Read, Data, "0.0"),
+                    STATISTICS_IN,
+                    WEIGHT,
+                    GRAD_OUTPUT,
+                    optional(Slot::Sums, Read, F32, "0.0"),
+                    GRAD_INPUT,
+                ]
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// Number of slots.
+    pub(crate) const COUNT: usize = Self::Averages as usize + 1;
+
+    /// The type of a tensor that stands here.
+    pub(crate) const fn dtype(self) -> DType {
+        match self {
+            Self::NumBatchesTracked => DType::U32,
+            _ => DType::F32,
+        }
+    }
+
+    /// Its name in WGSL.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::Weight => "weight",
+            Self::Bias => "bias",
+            Self::Statistics => "statistics",
+            Self::GradOutput => "grad_output",
+            Self::GradInput => "grad_input",
+            Self::GradWeight => "grad_weight",
+            Self::GradBias => "grad_bias",
+            Self::RunningMean => "running_mean",
+            Self::RunningVar => "running_var",
+            Self::NumBatchesTracked => "num_batches_tracked",
+            Self::Partials => "partials",
+            Self::Sums => "sums",
+            Self::Averages => "averages",
+        }
+    }
+}
+
+/// Storage buffers that a kernel needs at most.
+pub(crate) fn most_slots() -> u32 {
+    let most = Kernel::ALL.into_iter().map(|kernel| slots(kernel).len());
+    most.max().unwrap_or(0) as u32
+}

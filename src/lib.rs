@@ -1,0 +1,34 @@
+//! Normalization layers for wgpu.
+
+mod adapter;
+mod caps;
+pub mod check;
+mod context;
+pub mod error;
+pub mod geometry;
+pub mod kernel;
+mod layer;
+mod ops;
+pub mod params;
+mod pipeline;
+mod plan;
+mod readback;
+pub mod recipe;
+pub mod reference;
+mod scope;
+pub mod source;
+mod state;
+pub mod strategy;
+mod tensor;
+
+pub use caps::Caps;
+pub use context::Context;
+pub use error::{Error, Result};
+pub use layer::{Forward, Gradients, Layer, Saved};
+pub use ops::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
+pub use plan::{BackwardTensors, ForwardTensors, Plan, Running};
+pub use recipe::{Recipe, Wanted};
+pub use state::State;
+pub use strategy::Strategy;
+pub use tensor::{DType, Tensor};
+pub use wgpu;

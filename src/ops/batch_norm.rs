@@ -1,0 +1,47 @@
+/// Batch normalization over `[N, C]`, `[N, C, L]`, `[N, C, H, W]` or `[N, C, D, H, W]`: one mean and variance per channel,
+/// over the batch and all spatial dimensions.
+///
+/// `output = (input - mean) / sqrt(var + eps) * weight + bias`, `var` the biased variance (Ioffe and Szegedy,
+/// [arXiv:1502.03167](https://arxiv.org/abs/1502.03167), algorithm 1; PyTorch's `torch.nn.BatchNorm1d`, `2d`, `3d`).
+/// The running statistics take the batch's mean and its *unbiased* variance:
+/// `running = (1 - momentum) * running + momentum * batch`.
+///
+/// ```
+/// use wgpu_norm::BatchNorm;
+/// let norm = BatchNorm::new(64).eps(1e-3).momentum(Some(0.01));
+/// assert_eq!(norm.num_features, 64);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct BatchNorm {
+    /// C, the size of dimension 1.
+    pub num_features: usize,
+    /// Added to the variance. Default 1e-5.
+    pub eps: f64,
+    /// Weight of the newest batch in the running statistics; `None` averages all batches equally
+    /// (factor 1 / `num_batches_tracked`). Default 0.1.
+    pub momentum: Option<f64>,
+    /// Multiply by a learned weight per channel. Default true.
+    pub weight: bool,
+    /// Add a learned bias per channel. Default true.
+    pub bias: bool,
+    /// Keep running statistics, for evaluation. Default true.
+    pub track_running_stats: bool,
+}
+
+impl BatchNorm {
+    /// Batch normalization of `num_features` channels, with PyTorch's defaults.
+    #[must_use]
+    pub const fn new(num_features: usize) -> Self {
+        Self {
+            num_features,
+            eps: 1e-5,
+            momentum: Some(0.1),
+            weight: true,
+            bias: true,
+            track_running_stats: true,
+        }
+    }
+}
+
+super::setters!(BatchNorm: eps, momentum, weight, bias, affine, track_running_stats);

@@ -1,0 +1,41 @@
+/// Group normalization over `[N, C]`, `[N, C, L]`, `[N, C, H, W]` or `[N, C, D, H, W]`: one mean and variance per sample and
+/// group of neighbouring channels, over these channels and the spatial dimensions; weight and bias per channel.
+///
+/// Same formula as [`BatchNorm`](crate::BatchNorm) (Wu and He, [arXiv:1803.08494](https://arxiv.org/abs/1803.08494);
+/// PyTorch's `torch.nn.GroupNorm`). It does the same in training and evaluation.
+///
+/// ```
+/// use wgpu_norm::GroupNorm;
+/// let norm = GroupNorm::new(32, 128).eps(1e-6);
+/// assert_eq!((norm.num_groups, norm.num_channels), (32, 128));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct GroupNorm {
+    /// Number of groups; must divide `num_channels`.
+    pub num_groups: usize,
+    /// C, the size of dimension 1.
+    pub num_channels: usize,
+    /// Added to the variance. Default 1e-5.
+    pub eps: f64,
+    /// Multiply by a learned weight per channel. Default true.
+    pub weight: bool,
+    /// Add a learned bias per channel. Default true.
+    pub bias: bool,
+}
+
+impl GroupNorm {
+    /// Group normalization of `num_channels` channels in `num_groups` groups, with PyTorch's defaults.
+    #[must_use]
+    pub const fn new(num_groups: usize, num_channels: usize) -> Self {
+        Self {
+            num_groups,
+            num_channels,
+            eps: 1e-5,
+            weight: true,
+            bias: true,
+        }
+    }
+}
+
+super::setters!(GroupNorm: eps, weight, bias, affine);

@@ -1,0 +1,48 @@
+/// Instance normalization over `[N, C, L]`, `[N, C, H, W]` or `[N, C, D, H, W]`: one mean and variance per sample and channel,
+/// over the spatial dimensions.
+///
+/// Same formula as [`BatchNorm`](crate::BatchNorm) (Ulyanov, Vedaldi and Lempitsky,
+/// [arXiv:1607.08022](https://arxiv.org/abs/1607.08022); PyTorch's `torch.nn.InstanceNorm1d`, `2d`, `3d`).
+/// Running statistics, where kept, take the average over the batch of the means and of the unbiased variances.
+///
+/// Like PyTorch's, it has by default neither weight nor bias nor running statistics.
+///
+/// ```
+/// use wgpu_norm::InstanceNorm;
+/// let norm = InstanceNorm::new(64).affine(true);
+/// assert!(norm.weight && norm.bias && !norm.track_running_stats);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct InstanceNorm {
+    /// C, the size of dimension 1.
+    pub num_features: usize,
+    /// Added to the variance. Default 1e-5.
+    pub eps: f64,
+    /// Weight of the newest batch in the running statistics; `None` averages all batches equally
+    /// (factor 1 / `num_batches_tracked`). Default 0.1.
+    pub momentum: Option<f64>,
+    /// Multiply by a learned weight per channel. Default false.
+    pub weight: bool,
+    /// Add a learned bias per channel. Default false.
+    pub bias: bool,
+    /// Keep running statistics, for evaluation. Default false.
+    pub track_running_stats: bool,
+}
+
+impl InstanceNorm {
+    /// Instance normalization of `num_features` channels, with PyTorch's defaults.
+    #[must_use]
+    pub const fn new(num_features: usize) -> Self {
+        Self {
+            num_features,
+            eps: 1e-5,
+            momentum: Some(0.1),
+            weight: false,
+            bias: false,
+            track_running_stats: false,
+        }
+    }
+}
+
+super::setters!(InstanceNorm: eps, momentum, weight, bias, affine, track_running_stats);

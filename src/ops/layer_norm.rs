@@ -1,0 +1,39 @@
+/// Layer normalization over the last dimensions of a tensor: one mean and variance per row, a row being all elements
+/// that share the leading dimensions; weight and bias of shape `normalized_shape`.
+///
+/// Same formula as [`BatchNorm`](crate::BatchNorm) (Ba, Kiros and Hinton,
+/// [arXiv:1607.06450](https://arxiv.org/abs/1607.06450); PyTorch's `torch.nn.LayerNorm`).
+/// It does the same in training and evaluation.
+///
+/// ```
+/// use wgpu_norm::LayerNorm;
+/// let norm = LayerNorm::new(&[768]).bias(false); // takes [.., 768]
+/// assert_eq!(norm.normalized_shape, [768]);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LayerNorm {
+    /// The trailing dimensions that are normalized together.
+    pub normalized_shape: Vec<usize>,
+    /// Added to the variance. Default 1e-5.
+    pub eps: f64,
+    /// Multiply by a learned weight per element of a row. Default true.
+    pub weight: bool,
+    /// Add a learned bias per element of a row. Default true.
+    pub bias: bool,
+}
+
+impl LayerNorm {
+    /// Layer normalization over trailing dimensions of shape `normalized_shape`, with PyTorch's defaults.
+    #[must_use]
+    pub fn new(normalized_shape: &[usize]) -> Self {
+        Self {
+            normalized_shape: normalized_shape.to_vec(),
+            eps: 1e-5,
+            weight: true,
+            bias: true,
+        }
+    }
+}
+
+super::setters!(LayerNorm: eps, weight, bias, affine);

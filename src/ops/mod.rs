@@ -1,0 +1,81 @@
+//! The normalizations: configuration, validation and lowering to geometry.
+
+mod batch_norm;
+mod group_norm;
+mod instance_norm;
+mod layer_norm;
+mod lower;
+mod mode;
+mod norm;
+mod rms_norm;
+mod validate;
+
+pub use batch_norm::BatchNorm;
+pub use group_norm::GroupNorm;
+pub use instance_norm::InstanceNorm;
+pub use layer_norm::LayerNorm;
+pub use mode::Mode;
+pub use norm::Norm;
+pub use rms_norm::RmsNorm;
+
+/// Consuming setters of a configuration, documented once for all norms.
+macro_rules! setters {
+    ($norm:ident: $($setter:ident),+) => {
+        impl $norm { $(super::setter!($setter);)+ }
+    };
+}
+
+macro_rules! setter {
+    (eps) => {
+        /// Sets the number added to the variance: 0 or more.
+        #[must_use]
+        pub const fn eps(mut self, eps: f64) -> Self {
+            self.eps = eps;
+            self
+        }
+    };
+    (momentum) => {
+        /// Sets the weight of the newest batch in the running statistics; `None` averages all batches equally.
+        #[must_use]
+        pub const fn momentum(mut self, momentum: Option<f64>) -> Self {
+            self.momentum = momentum;
+            self
+        }
+    };
+    (weight) => {
+        /// Sets whether there is a learned weight.
+        #[must_use]
+        pub const fn weight(mut self, weight: bool) -> Self {
+            self.weight = weight;
+            self
+        }
+    };
+    (bias) => {
+        /// Sets whether there is a learned bias.
+        #[must_use]
+        pub const fn bias(mut self, bias: bool) -> Self {
+            self.bias = bias;
+            self
+        }
+    };
+    (affine) => {
+        /// Sets whether there are a learned weight and bias: both or neither.
+        #[must_use]
+        pub const fn affine(mut self, affine: bool) -> Self {
+            self.weight = affine;
+            self.bias = affine;
+            self
+        }
+    };
+    (track_running_stats) => {
+        /// Sets whether running statistics are kept.
+        #[must_use]
+        pub const fn track_running_stats(mut self, track: bool) -> Self {
+            self.track_running_stats = track;
+            self
+        }
+    };
+}
+
+pub(crate) use validate::elements;
+use {setter, setters};

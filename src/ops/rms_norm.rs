@@ -1,0 +1,36 @@
+/// Root mean square normalization over the last dimensions of a tensor, a row being all elements that share the leading
+/// dimensions; weight of shape `normalized_shape`, no bias, no mean.
+///
+/// `output = input / sqrt(mean(input²) + eps) * weight` (Zhang and Sennrich,
+/// [arXiv:1910.07467](https://arxiv.org/abs/1910.07467); PyTorch's `torch.nn.RMSNorm`).
+/// It does the same in training and evaluation.
+///
+/// ```
+/// use wgpu_norm::RmsNorm;
+/// let norm = RmsNorm::new(&[4096]).eps(1e-6);
+/// assert_eq!(norm.normalized_shape, [4096]);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RmsNorm {
+    /// The trailing dimensions that are normalized together.
+    pub normalized_shape: Vec<usize>,
+    /// Added to the mean square. Default `f32::EPSILON` = 1.19e-7, PyTorch's default for f32.
+    pub eps: f64,
+    /// Multiply by a learned weight per element of a row. Default true.
+    pub weight: bool,
+}
+
+impl RmsNorm {
+    /// RMS normalization over trailing dimensions of shape `normalized_shape`, with PyTorch's defaults.
+    #[must_use]
+    pub fn new(normalized_shape: &[usize]) -> Self {
+        Self {
+            normalized_shape: normalized_shape.to_vec(),
+            eps: f32::EPSILON as f64,
+            weight: true,
+        }
+    }
+}
+
+super::setters!(RmsNorm: eps, weight);

@@ -1,0 +1,81 @@
+//! A compiled kernel variant with the layout of its bindings.
+
+use crate::error::Result;
+use crate::kernel::{Access, Kernel};
+use crate::params::Params;
+use crate::scope::scoped;
+use crate::source::{self, Variant};
+
+/// A compute pipeline and the layout of its one bind group.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) layout: wgpu::BindGroupLayout,
+}
+
+impl Pipeline {
+    pub(crate) fn new(
+        device: &wgpu::Device,
+        kernel: Kernel,
+        variant: &Variant,
+        shared: bool,
+    ) -> Result<Self> {
+        let label = format!("wgpu-norm.{}", kernel.name());
+        let label = label.as_str();
+        scoped(device, label, 0, || {
+            let layout = bind_group_layout(device, label, kernel, variant, shared);
+            let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(label),
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: 0,
+            });
+            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(label),
+                source: wgpu::ShaderSource::Wgsl(source::wgsl(kernel, variant, shared).into()),
+            });
+            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(label),
+                layout: Some(&pipeline_layout),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    // Every exchanged word is written before it is read.
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
+                cache: None,
+            });
+            Self { pipeline, layout }
+        })
+    }
+}
+
+fn bind_group_layout(
+    device: &wgpu::Device,
+    label: &str,
+    kernel: Kernel,
+    variant: &Variant,
+    shared: bool,
+) -> wgpu::BindGroupLayout {
+    let entry = |binding, ty, size| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            min_binding_size: wgpu::BufferSize::new(size),
+        },
+        count: None,
+    };
+    let params = size_of::<Params>() as u64;
+    let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, params)];
+    for (slot, binding) in source::bound_slots(kernel, variant).zip(1..) {
+        let read_only = slot.access == Access::Read && !shared;
+        let ty = wgpu::BufferBindingType::Storage { read_only };
+        entries.push(entry(binding, ty, 0));
+    }
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(label),
+        entries: &entries,
+    })
+}

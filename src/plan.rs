@@ -1,0 +1,413 @@
+//! A norm on one shape, ready to be recorded into the caller's command encoder.
+
+mod operands;
+mod prepared;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::geometry::Problem;
+use crate::kernel::Slot;
+use crate::ops::{Mode, Norm};
+use crate::recipe::{Recipe, Wanted};
+use crate::strategy::Strategy;
+use crate::tensor::Tensor;
+
+use operands::{InPlace, Operands};
+use prepared::Prepared;
+
+/// A normalization of tensors of one shape in one mode: for code that drives wgpu itself.
+///
+/// [`Plan::forward`] and [`Plan::backward`] record into the caller's encoder, with the caller's tensors, at any place between
+/// the caller's own commands, any number of times. They submit nothing and wait for nothing. The first forward and the
+/// first backward pass of a plan compile pipelines and allocate scratch memory; later ones do neither.
+///
+/// Scratch memory is the plan's own and is used in the order of submission, so that one plan may be recorded
+/// into several encoders, from several threads.
+#[derive(Debug)]
+pub struct Plan {
+    context: Context,
+    norm: Norm,
+    mode: Mode,
+    shape: Vec<usize>,
+    strategy: Option<Strategy>,
+    /// `None` for tensors without elements.
+    problem: Option<Problem>,
+    /// With statistics of its own, or the caller's.
+    forward: [Lazy; 2],
+    /// By the gradients wanted.
+    backward: [Lazy; 8],
+}
+
+type Lazy = Mutex<Option<Arc<Prepared>>>;
+
+/// The tensors of a forward pass.
+#[derive(Debug, Clone, Copy)]
+pub struct ForwardTensors<'a> {
+    /// Input, of the plan's shape.
+    pub input: &'a Tensor,
+    /// Output, of the plan's shape; may be the input itself.
+    pub output: &'a Tensor,
+    /// Weight, if the norm has one.
+    pub weight: Option<&'a Tensor>,
+    /// Bias, if the norm has one.
+    pub bias: Option<&'a Tensor>,
+    /// Where what the backward pass needs goes, of shape [`Plan::statistics_shape`]; `None` if there will be no backward pass.
+    pub statistics: Option<&'a Tensor>,
+    /// Running statistics, if the norm keeps them and the mode reads or updates them.
+    pub running: Option<Running<'a>>,
+}
+
+/// Running statistics.
+#[derive(Debug, Clone, Copy)]
+pub struct Running<'a> {
+    /// Running mean, `[C]`.
+    pub mean: &'a Tensor,
+    /// Running unbiased variance, `[C]`.
+    pub var: &'a Tensor,
+    /// Batches taken in so far, `[1]`, a [`Tensor::counter`].
+    pub num_batches_tracked: &'a Tensor,
+}
+
+/// The tensors of a backward pass. A gradient that is `None` is not computed.
+#[derive(Debug, Clone, Copy)]
+pub struct BackwardTensors<'a> {
+    /// The input of the forward pass.
+    pub input: &'a Tensor,
+    /// What the forward pass left, of shape [`Plan::statistics_shape`].
+    pub statistics: &'a Tensor,
+    /// Weight, if the norm has one.
+    pub weight: Option<&'a Tensor>,
+    /// Gradient of the output, of the plan's shape.
+    pub grad_output: &'a Tensor,
+    /// Gradient of the input, of the plan's shape; may be `grad_output` or the input itself.
+    pub grad_input: Option<&'a Tensor>,
+    /// Gradient of the weight.
+    pub grad_weight: Option<&'a Tensor>,
+    /// Gradient of the bias.
+    pub grad_bias: Option<&'a Tensor>,
+}
+
+impl Plan {
+    /// A plan for inputs of `shape`.
+    ///
+    /// # Errors
+    /// Those of [`Norm::validate_shape`], and [`Error::Limit`] if the tensor is too large for the device.
+    pub fn new(
+        context: &Context,
+        norm: impl Into<Norm>,
+        shape: &[usize],
+        mode: Mode,
+    ) -> Result<Self> {
+        Self::build(context, norm.into(), shape, mode, None)
+    }
+
+    /// A plan that reduces groups by `strategy` rather than by the one that the ladder picks:
+    /// to measure and to verify strategies.
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`], and [`Error::Strategy`] if the strategy cannot carry the shape.
+    pub fn with_strategy(
+        context: &Context,
+        norm: impl Into<Norm>,
+        shape: &[usize],
+        mode: Mode,
+        strategy: Strategy,
+    ) -> Result<Self> {
+        let plan = Self::build(context, norm.into(), shape, mode, Some(strategy))?;
+        if let Some(problem) = &plan.problem {
+            Recipe::forward(problem, context.caps(), plan.strategy)?;
+            let wanted = Wanted {
+                input: true,
+                weight: true,
+                bias: true,
+            };
+            Recipe::backward(problem, context.caps(), plan.strategy, wanted)?;
+        }
+        Ok(plan)
+    }
+
+    fn build(
+        context: &Context,
+        norm: Norm,
+        shape: &[usize],
+        mode: Mode,
+        strategy: Option<Strategy>,
+    ) -> Result<Self> {
+        Ok(Self {
+            problem: norm.lower(shape, mode)?,
+            context: context.clone(),
+            norm,
+            mode,
+            shape: shape.to_vec(),
+            strategy,
+            forward: Default::default(),
+            backward: Default::default(),
+        })
+    }
+
+    /// The norm.
+    #[must_use]
+    pub const fn norm(&self) -> &Norm {
+        &self.norm
+    }
+
+    /// The mode.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The shape of input and output.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Shape of the statistics that the forward pass saves for the backward pass: `[4, groups]`, four planes of one number per
+    /// group: the mean, its low part (mean + low part is the mean to 48 bits), rstd = 1 / sqrt(var + eps), and var, biased.
+    ///
+    /// Groups are numbered as in the tensor: batch norm `[C]`, instance norm `[N, C]`, group norm `[N, G]`, layer and RMS norm
+    /// one per row; with running statistics `[C]`.
+    #[must_use]
+    pub fn statistics_shape(&self) -> [usize; 2] {
+        [
+            4,
+            self.problem
+                .map_or(0, |problem| problem.groups.items as usize),
+        ]
+    }
+
+    /// The launches of the forward pass, or `None` for tensors without elements.
+    ///
+    /// # Errors
+    /// [`Error::Strategy`] if the plan's strategy cannot carry the shape.
+    pub fn forward_recipe(&self) -> Result<Option<Recipe>> {
+        self.problem
+            .map(|problem| Recipe::forward(&problem, self.context.caps(), self.strategy))
+            .transpose()
+    }
+
+    /// The launches of the backward pass for the gradients `wanted`, or `None` for tensors without elements.
+    ///
+    /// # Errors
+    /// [`Error::Strategy`] if the plan's strategy cannot carry the shape.
+    pub fn backward_recipe(&self, wanted: Wanted) -> Result<Option<Recipe>> {
+        self.problem
+            .map(|problem| Recipe::backward(&problem, self.context.caps(), self.strategy, wanted))
+            .transpose()
+    }
+
+    /// The scratch buffers allocated so far.
+    #[must_use]
+    pub fn scratch(&self) -> Vec<wgpu::Buffer> {
+        let prepared = self.forward.iter().chain(&self.backward);
+        prepared
+            .filter_map(|lazy| lock(lazy).clone())
+            .flat_map(|prepared| prepared.scratch())
+            .collect()
+    }
+
+    /// Records the forward pass.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Missing`], [`Error::Unexpected`], [`Error::OtherContext`] or [`Error::Overlap`] if the tensors do not fit the plan,
+    /// [`Error::OutOfMemory`] or [`Error::Rejected`] if the first use fails. Nothing is recorded then.
+    pub fn forward(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        tensors: &ForwardTensors<'_>,
+    ) -> Result<()> {
+        let operands = self.forward_operands(tensors)?;
+        let Some(problem) = self.problem else {
+            return Ok(());
+        };
+        let own_statistics = tensors.statistics.is_none();
+        let prepared = prepare(&self.forward[usize::from(own_statistics)], || {
+            let recipe = Recipe::forward(&problem, self.context.caps(), self.strategy)?;
+            Prepared::new(
+                &self.context,
+                recipe,
+                own_statistics.then(|| self.statistics_bytes()),
+            )
+        })?;
+        prepared.record(&self.context, encoder, "forward", &operands)
+    }
+
+    /// Records the backward pass, for the gradients that have a place in `tensors`.
+    ///
+    /// # Errors
+    /// Those of [`Plan::forward`].
+    pub fn backward(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        tensors: &BackwardTensors<'_>,
+    ) -> Result<()> {
+        let operands = self.backward_operands(tensors)?;
+        let Some(problem) = self.problem else {
+            for gradient in [tensors.grad_weight, tensors.grad_bias]
+                .into_iter()
+                .flatten()
+            {
+                encoder.clear_buffer(
+                    gradient.buffer(),
+                    gradient.offset(),
+                    Some(gradient.byte_len()),
+                );
+            }
+            return Ok(());
+        };
+        let wanted = Wanted {
+            input: tensors.grad_input.is_some(),
+            weight: tensors.grad_weight.is_some(),
+            bias: tensors.grad_bias.is_some(),
+        };
+        let index = usize::from(wanted.input)
+            | usize::from(wanted.weight) << 1
+            | usize::from(wanted.bias) << 2;
+        let prepared = prepare(&self.backward[index], || {
+            let recipe = Recipe::backward(&problem, self.context.caps(), self.strategy, wanted)?;
+            Prepared::new(&self.context, recipe, None)
+        })?;
+        prepared.record(&self.context, encoder, "backward", &operands)
+    }
+
+    fn statistics_bytes(&self) -> u64 {
+        16 * self
+            .problem
+            .map_or(0, |problem| problem.groups.items.into())
+    }
+
+    fn forward_operands<'a>(&'a self, tensors: &ForwardTensors<'a>) -> Result<Operands<'a>> {
+        let mut operands = Operands::new(&self.context);
+        operands.read(Slot::Input, tensors.input, &self.shape)?;
+        let in_place = InPlace::Over(&[Slot::Input], "output over input");
+        operands.write(Slot::Output, tensors.output, &self.shape, in_place)?;
+        self.affine(
+            &mut operands,
+            Slot::Weight,
+            tensors.weight,
+            self.norm.has_weight(),
+        )?;
+        self.affine(
+            &mut operands,
+            Slot::Bias,
+            tensors.bias,
+            self.norm.has_bias(),
+        )?;
+        if let Some(statistics) = tensors.statistics {
+            operands.write(
+                Slot::Statistics,
+                statistics,
+                &self.statistics_shape(),
+                InPlace::Never,
+            )?;
+        }
+        self.running(&mut operands, tensors.running)?;
+        operands.check_overlaps()?;
+        Ok(operands)
+    }
+
+    /// Running statistics are needed where they normalize or are updated.
+    fn running<'a>(&self, operands: &mut Operands<'a>, running: Option<Running<'a>>) -> Result<()> {
+        let batch_statistics = self.norm.uses_batch_statistics(self.mode);
+        let needed =
+            !batch_statistics || (self.mode.update_running && self.norm.tracks_running_stats());
+        let running = match (running, needed) {
+            (None, false) => return Ok(()),
+            (Some(running), true) => running,
+            (None, true) => {
+                return Err(Error::Missing("running", "this mode reads or updates them"));
+            }
+            (Some(_), false) => {
+                return Err(Error::Unexpected(
+                    "running",
+                    "this mode has no use for them",
+                ));
+            }
+        };
+        let shape = self.norm.parameter_shape();
+        if batch_statistics {
+            operands.write(Slot::RunningMean, running.mean, &shape, InPlace::Never)?;
+            operands.write(Slot::RunningVar, running.var, &shape, InPlace::Never)?;
+            let counter = running.num_batches_tracked;
+            operands.write(Slot::NumBatchesTracked, counter, &[1], InPlace::Never)
+        } else {
+            operands.read(Slot::RunningMean, running.mean, &shape)?;
+            operands.read(Slot::RunningVar, running.var, &shape)
+        }
+    }
+
+    fn backward_operands<'a>(&'a self, tensors: &BackwardTensors<'a>) -> Result<Operands<'a>> {
+        let mut operands = Operands::new(&self.context);
+        operands.read(Slot::Input, tensors.input, &self.shape)?;
+        operands.read(
+            Slot::Statistics,
+            tensors.statistics,
+            &self.statistics_shape(),
+        )?;
+        self.affine(
+            &mut operands,
+            Slot::Weight,
+            tensors.weight,
+            self.norm.has_weight(),
+        )?;
+        operands.read(Slot::GradOutput, tensors.grad_output, &self.shape)?;
+        if let Some(grad_input) = tensors.grad_input {
+            let in_place = InPlace::Over(
+                &[Slot::Input, Slot::GradOutput],
+                "grad_input over grad_output or over input",
+            );
+            operands.write(Slot::GradInput, grad_input, &self.shape, in_place)?;
+        }
+        for (slot, gradient, has) in [
+            (
+                Slot::GradWeight,
+                tensors.grad_weight,
+                self.norm.has_weight(),
+            ),
+            (Slot::GradBias, tensors.grad_bias, self.norm.has_bias()),
+        ] {
+            if let Some(gradient) = gradient {
+                if !has {
+                    return Err(Error::Unexpected(
+                        slot.name(),
+                        "the norm has no such parameter",
+                    ));
+                }
+                operands.write(slot, gradient, &self.norm.parameter_shape(), InPlace::Never)?;
+            }
+        }
+        operands.check_overlaps()?;
+        Ok(operands)
+    }
+
+    fn affine<'a>(
+        &self,
+        operands: &mut Operands<'a>,
+        slot: Slot,
+        tensor: Option<&'a Tensor>,
+        has: bool,
+    ) -> Result<()> {
+        match (tensor, has) {
+            (Some(tensor), true) => operands.read(slot, tensor, &self.norm.parameter_shape()),
+            (None, false) => Ok(()),
+            (None, true) => Err(Error::Missing(slot.name(), "the norm has one")),
+            (Some(_), false) => Err(Error::Unexpected(slot.name(), "the norm has none")),
+        }
+    }
+}
+
+fn lock(lazy: &Lazy) -> std::sync::MutexGuard<'_, Option<Arc<Prepared>>> {
+    lazy.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The prepared pass, made at its first use.
+fn prepare(lazy: &Lazy, make: impl FnOnce() -> Result<Prepared>) -> Result<Arc<Prepared>> {
+    let mut slot = lock(lazy);
+    if let Some(prepared) = &*slot {
+        return Ok(prepared.clone());
+    }
+    Ok(slot.insert(Arc::new(make()?)).clone())
+}

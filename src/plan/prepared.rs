@@ -1,0 +1,239 @@
+//! A recipe with everything that its launches need but the caller's tensors.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::operands::{Operands, Piece};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::kernel::{Access, Slot};
+use crate::params::Params;
+use crate::pipeline::Pipeline;
+use crate::recipe::{Recipe, Step};
+use crate::scope::scoped;
+use crate::source;
+use crate::tensor::new_buffer;
+
+/// Bind groups kept per launch: a training loop uses the same few buffers again and again.
+const KEPT_BIND_GROUPS: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Prepared {
+    steps: Vec<PreparedStep>,
+    params: wgpu::Buffer,
+    partials: Option<wgpu::Buffer>,
+    sums: Option<wgpu::Buffer>,
+    statistics: Option<wgpu::Buffer>,
+}
+
+#[derive(Debug)]
+struct PreparedStep {
+    step: Step,
+    grid: [u32; 2],
+    params_offset: u64,
+    /// Of tensors in separate buffers, and of tensors that share one.
+    pipelines: [Mutex<Option<Arc<Pipeline>>>; 2],
+    bind_groups: Mutex<Vec<(Vec<(wgpu::Buffer, u64)>, wgpu::BindGroup)>>,
+}
+
+impl Prepared {
+    /// `own_statistics`: bytes of statistics that the caller does not want to see.
+    pub(super) fn new(
+        context: &Context,
+        recipe: Recipe,
+        own_statistics: Option<u64>,
+    ) -> Result<Self> {
+        let scratch = |label, bytes: u64| {
+            (bytes > 0)
+                .then(|| new_buffer(context, label, bytes))
+                .transpose()
+        };
+        let stride = (size_of::<Params>() as u64)
+            .next_multiple_of(context.caps().uniform_alignment.max(1).into());
+        let steps: Vec<PreparedStep> = recipe
+            .steps
+            .into_iter()
+            .zip(0u64..)
+            .map(|(step, index)| PreparedStep {
+                grid: step.grid(context.caps()),
+                step,
+                params_offset: index * stride,
+                pipelines: Default::default(),
+                bind_groups: Mutex::default(),
+            })
+            .collect();
+        Ok(Self {
+            params: upload_params(context, &steps, stride)?,
+            partials: scratch("wgpu-norm.partials", recipe.partials_bytes)?,
+            sums: scratch("wgpu-norm.sums", recipe.sums_bytes)?,
+            statistics: scratch("wgpu-norm.statistics", own_statistics.unwrap_or(0))?,
+            steps,
+        })
+    }
+
+    pub(super) fn scratch(&self) -> Vec<wgpu::Buffer> {
+        [&self.partials, &self.sums, &self.statistics]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    /// Records all launches in one pass, or nothing.
+    pub(super) fn record(
+        &self,
+        context: &Context,
+        encoder: &mut wgpu::CommandEncoder,
+        label: &str,
+        operands: &Operands<'_>,
+    ) -> Result<()> {
+        let mut launches = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            launches.push(self.launch(context, step, operands)?);
+        }
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some(label),
+            timestamp_writes: None,
+        });
+        for (step, (pipeline, bind_group)) in self.steps.iter().zip(&launches) {
+            pass.set_pipeline(&pipeline.pipeline);
+            pass.set_bind_group(0, bind_group, &[]);
+            let [x, y] = step.grid;
+            pass.dispatch_workgroups(x, y, 1);
+        }
+        Ok(())
+    }
+
+    fn launch(
+        &self,
+        context: &Context,
+        step: &PreparedStep,
+        operands: &Operands<'_>,
+    ) -> Result<(Arc<Pipeline>, wgpu::BindGroup)> {
+        let Step {
+            kernel, variant, ..
+        } = &step.step;
+        let bound = source::bound_slots(*kernel, variant)
+            .map(|slot| {
+                let operand = step.step.operand(slot.slot);
+                let piece = operands.get(operand).or_else(|| self.own(operand));
+                let missing = Error::Missing(operand.name(), "a launch needs it");
+                Ok((piece.ok_or(missing)?, slot.access != Access::Read))
+            })
+            .collect::<Result<Vec<(Piece<'_>, bool)>>>()?;
+        let shared = bound.iter().any(|(written, is_written)| {
+            let same = bound
+                .iter()
+                .filter(|(other, _)| other.buffer == written.buffer);
+            *is_written && same.count() > 1
+        });
+        let pipeline = step.pipeline(context, shared)?;
+        let bind_group = self.bind_group(context, step, &pipeline, &bound)?;
+        Ok((pipeline, bind_group))
+    }
+
+    /// Scratch memory by the name of the slot.
+    fn own(&self, slot: Slot) -> Option<Piece<'_>> {
+        let buffer = match slot {
+            Slot::Partials => &self.partials,
+            Slot::Sums => &self.sums,
+            Slot::Statistics => &self.statistics,
+            _ => &None,
+        };
+        buffer.as_ref().map(|buffer| Piece {
+            buffer,
+            offset: 0,
+            size: buffer.size(),
+        })
+    }
+
+    fn bind_group(
+        &self,
+        context: &Context,
+        step: &PreparedStep,
+        pipeline: &Pipeline,
+        bound: &[(Piece<'_>, bool)],
+    ) -> Result<wgpu::BindGroup> {
+        let is_key = |key: &[(wgpu::Buffer, u64)]| {
+            let pieces = bound.iter().map(|(piece, _)| (piece.buffer, piece.offset));
+            key.iter()
+                .map(|(buffer, offset)| (buffer, *offset))
+                .eq(pieces)
+        };
+        let mut kept = step
+            .bind_groups
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bind_group)) = kept.iter().find(|(key, _)| is_key(key)) {
+            return Ok(bind_group.clone());
+        }
+        let label = format!("wgpu-norm.{}", step.step.kernel.name());
+        let params = Piece {
+            buffer: &self.params,
+            offset: step.params_offset,
+            size: size_of::<Params>() as u64,
+        };
+        let pieces = std::iter::once(&params).chain(bound.iter().map(|(piece, _)| piece));
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = pieces
+            .zip(0..)
+            .map(|(piece, binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: piece.buffer,
+                    offset: piece.offset,
+                    size: wgpu::BufferSize::new(piece.size),
+                }),
+            })
+            .collect();
+        let bind_group = scoped(context.device(), &label, 0, || {
+            context
+                .device()
+                .create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(&label),
+                    layout: &pipeline.layout,
+                    entries: &entries,
+                })
+        })?;
+        if kept.len() == KEPT_BIND_GROUPS {
+            kept.remove(0);
+        }
+        let key = bound
+            .iter()
+            .map(|(piece, _)| (piece.buffer.clone(), piece.offset));
+        kept.push((key.collect(), bind_group.clone()));
+        Ok(bind_group)
+    }
+}
+
+impl PreparedStep {
+    fn pipeline(&self, context: &Context, shared: bool) -> Result<Arc<Pipeline>> {
+        let mut slot = self.pipelines[usize::from(shared)]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = &*slot {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = context.pipeline(self.step.kernel, &self.step.variant, shared)?;
+        Ok(slot.insert(pipeline).clone())
+    }
+}
+
+/// The parameter blocks of all steps, `stride` bytes apart, in one buffer.
+fn upload_params(context: &Context, steps: &[PreparedStep], stride: u64) -> Result<wgpu::Buffer> {
+    let mut bytes = vec![0u8; stride as usize * steps.len().max(1)];
+    for step in steps {
+        let at = step.params_offset as usize;
+        let params = bytemuck::bytes_of(&step.step.params);
+        bytes[at..at + params.len()].copy_from_slice(params);
+    }
+    let size = bytes.len() as u64;
+    scoped(context.device(), "parameters", size, || {
+        let buffer = context.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu-norm.params"),
+            size,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        context.queue().write_buffer(&buffer, 0, &bytes);
+        buffer
+    })
+}

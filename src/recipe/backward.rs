@@ -1,0 +1,196 @@
+//! The launches of the backward pass.
+//!
+//! Gradients of weight and bias come first wherever they read what `grad_input` may overwrite.
+
+use super::Recipe;
+use super::job::{Job, merge_step};
+use crate::caps::Caps;
+use crate::error::Result;
+use crate::geometry::{Problem, Walk};
+use crate::kernel::{Kernel, Slot};
+use crate::source::Slots;
+use crate::strategy::{self, Layout, Load, Strategy};
+
+/// Which gradients are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    /// `grad_input`.
+    pub input: bool,
+    /// `grad_weight`.
+    pub weight: bool,
+    /// `grad_bias`.
+    pub bias: bool,
+}
+
+impl Wanted {
+    const fn parameters(self) -> bool {
+        self.weight || self.bias
+    }
+
+    /// The slots of the gradients of weight and bias.
+    fn parameter_slots(self) -> Slots {
+        Slots::default()
+            .with_if(self.weight, Slot::GradWeight)
+            .with_if(self.bias, Slot::GradBias)
+    }
+}
+
+struct Builder<'a> {
+    problem: &'a Problem,
+    caps: &'a Caps,
+    forced: Option<Strategy>,
+    wanted: Wanted,
+    recipe: Recipe,
+}
+
+pub(super) fn recipe(
+    problem: &Problem,
+    caps: &Caps,
+    forced: Option<Strategy>,
+    wanted: Wanted,
+) -> Result<Recipe> {
+    let layout = Layout::of(&problem.groups);
+    let strategy = forced.unwrap_or_else(|| {
+        strategy::choose(
+            layout,
+            layout.vectors(&problem.groups),
+            Load::Backward,
+            caps,
+        )
+    });
+    let mut builder = Builder {
+        problem,
+        caps,
+        forced,
+        wanted,
+        recipe: Recipe::new(strategy),
+    };
+    let one_channel_per_group = problem.groups.partner.is_constant();
+    match (
+        wanted.input && problem.batch_statistics,
+        one_channel_per_group,
+    ) {
+        (true, true) => builder.both_from_groups(strategy)?,
+        (true, false) => {
+            builder.parameters(problem.channels);
+            builder.input_from_groups(strategy)?;
+        }
+        (false, true) => builder.parameters(problem.groups),
+        (false, false) => builder.parameters(problem.channels),
+    }
+    if wanted.input && !problem.batch_statistics {
+        builder.grad_input(Slots::default());
+    }
+    Ok(builder.recipe)
+}
+
+impl Builder<'_> {
+    /// Weight and bias gradients alone, from sums over the parts of `walk`: the channels, or groups of one channel each.
+    fn parameters(&mut self, walk: Walk) {
+        if self.wanted.parameters() {
+            let partials = self.sums_in_parts(walk);
+            self.merge_parameters(partials);
+        }
+    }
+
+    /// Batch and instance norm: the sums of the groups give the gradients of weight and bias as well.
+    fn both_from_groups(&mut self, strategy: Strategy) -> Result<()> {
+        let groups = self.problem.groups.items;
+        if strategy != Strategy::Split {
+            self.whole_groups(strategy)?;
+            if self.wanted.parameters() {
+                self.merge_parameters(groups);
+            }
+            return Ok(());
+        }
+        let partials = self.sums_in_parts(self.problem.groups);
+        let per_channel = groups == self.problem.channels.items;
+        let with_sums = self.wanted.parameter_slots().with(Slot::Sums);
+        if per_channel {
+            self.merge(groups, partials, with_sums);
+        } else {
+            if self.wanted.parameters() {
+                self.merge_parameters(partials);
+            }
+            self.merge(groups, partials, Slots::default().with(Slot::Sums));
+        }
+        self.grad_input(Slots::default().with(Slot::Input).with(Slot::Sums));
+        Ok(())
+    }
+
+    /// `grad_input` alone.
+    fn input_from_groups(&mut self, strategy: Strategy) -> Result<()> {
+        if strategy != Strategy::Split {
+            return self.whole_groups(strategy);
+        }
+        let partials = self.sums_in_parts(self.problem.groups);
+        let sums = Slots::default().with(Slot::Sums);
+        self.merge(self.problem.groups.items, partials, sums);
+        self.grad_input(sums.with(Slot::Input));
+        Ok(())
+    }
+
+    /// `grad_input` in one launch, keeping the sums of each group if they are needed.
+    fn whole_groups(&mut self, strategy: Strategy) -> Result<()> {
+        let keep = self.problem.groups.partner.is_constant() && self.wanted.parameters();
+        let job = Job::whole_groups(self.problem, self.caps, Load::Backward, strategy)?;
+        if keep {
+            self.recipe.needs_partials(8 * u64::from(job.tasks()));
+        }
+        let optional = Slots::default()
+            .with_if(self.problem.weight, Slot::Weight)
+            .with_if(keep, Slot::Partials);
+        self.recipe
+            .steps
+            .push(job.step(Kernel::GradInputGroups, optional));
+        Ok(())
+    }
+
+    /// Partial sums over the parts of each item; returns their number.
+    fn sums_in_parts(&mut self, walk: Walk) -> u32 {
+        let forced = self.forced == Some(Strategy::Split);
+        let job = Job::in_parts(self.problem, walk, self.caps, forced);
+        self.recipe.needs_partials(8 * u64::from(job.tasks()));
+        // The weight stands inside a sum only where it varies within a group.
+        let weighted = walk == self.problem.groups && !walk.partner.is_constant();
+        let optional = Slots::default().with_if(weighted && self.problem.weight, Slot::Weight);
+        self.recipe
+            .steps
+            .push(job.step(Kernel::GradientSums, optional));
+        job.tasks()
+    }
+
+    /// All `partials`, merged to `items` pairs of sums.
+    fn merge(&mut self, items: u32, partials: u32, optional: Slots) {
+        if optional.contains(Slot::Sums) {
+            self.recipe.needs_sums(items);
+        }
+        let parts = partials / items;
+        self.recipe.steps.push(merge_step(
+            self.problem,
+            self.caps,
+            Kernel::MergeSums,
+            items,
+            parts,
+            optional,
+        ));
+    }
+
+    fn merge_parameters(&mut self, partials: u32) {
+        self.merge(
+            self.problem.channels.items,
+            partials,
+            self.wanted.parameter_slots(),
+        );
+    }
+
+    /// `grad_input` from the sums of each group, or without any.
+    fn grad_input(&mut self, optional: Slots) {
+        let forced = self.forced == Some(Strategy::Split);
+        let job = Job::in_parts(self.problem, self.problem.groups, self.caps, forced);
+        let optional = optional.with_if(self.problem.weight, Slot::Weight);
+        self.recipe
+            .steps
+            .push(job.step(Kernel::GradInput, optional));
+    }
+}

@@ -1,0 +1,110 @@
+//! The launches of the forward pass.
+
+use super::job::{Job, affine_slots, channel_step, merge_step};
+use super::{Recipe, Step};
+use crate::caps::Caps;
+use crate::error::{Error, Result};
+use crate::geometry::{Problem, RunningUpdate};
+use crate::kernel::{Kernel, Slot};
+use crate::params::Params;
+use crate::source::Slots;
+use crate::strategy::{self, Layout, Load, Strategy};
+
+pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -> Result<Recipe> {
+    let layout = Layout::of(&problem.groups);
+    let strategy = forced.unwrap_or_else(|| {
+        strategy::choose(layout, layout.vectors(&problem.groups), Load::Forward, caps)
+    });
+    let mut recipe = Recipe::new(strategy);
+    if !problem.batch_statistics {
+        recipe
+            .steps
+            .push(channel_step(problem, caps, Kernel::RunningMoments, false));
+        recipe.steps.push(normalize(problem, caps, forced));
+        return Ok(recipe);
+    }
+    if strategy == Strategy::Split {
+        let parts = Job::in_parts(problem, problem.groups, caps, forced.is_some());
+        // Sixteen bytes: count, high and low part of the mean, m2.
+        recipe.needs_partials(16 * u64::from(parts.tasks()));
+        recipe
+            .steps
+            .push(parts.step(Kernel::Statistics, Slots::default()));
+        recipe.steps.push(merge_step(
+            problem,
+            caps,
+            Kernel::MergeStatistics,
+            problem.groups.items,
+            parts.parts,
+            Slots::default(),
+        ));
+        recipe.steps.push(normalize(problem, caps, forced));
+    } else {
+        let job = Job::whole_groups(problem, caps, Load::Forward, strategy)?;
+        recipe
+            .steps
+            .push(job.step(Kernel::NormalizeGroups, affine_slots(problem)));
+    }
+    if let Some(update) = problem.running {
+        update_running(&mut recipe, problem, caps, update)?;
+    }
+    Ok(recipe)
+}
+
+fn normalize(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -> Step {
+    let forced = forced == Some(Strategy::Split);
+    Job::in_parts(problem, problem.groups, caps, forced)
+        .step(Kernel::Normalize, affine_slots(problem))
+}
+
+/// The running statistics take the average over the groups of a channel: one group in batch norm, one per sample in instance norm.
+fn update_running(
+    recipe: &mut Recipe,
+    problem: &Problem,
+    caps: &Caps,
+    update: RunningUpdate,
+) -> Result<()> {
+    let (groups, channels) = (problem.groups.items, problem.channels.items);
+    let samples = groups / channels;
+    let mut step = channel_step(problem, caps, Kernel::UpdateRunning, true);
+    let most = step.variant.tile.teams * strategy::MAX_ITERATIONS;
+    if channels > most {
+        return Err(Error::Limit {
+            what: "updating running statistics".to_owned(),
+            needed: channels.into(),
+            limit: "channels with running statistics",
+            allowed: most.into(),
+        });
+    }
+    // Means are plane 0 of the statistics, variances plane 3.
+    let planes = 3 * groups;
+    let averages = if samples == 1 {
+        step.params.plane = planes;
+        Slot::Statistics
+    } else {
+        let optional = Slots::default().with(Slot::Sums);
+        let mut sum = merge_step(
+            problem,
+            caps,
+            Kernel::MergeSums,
+            channels,
+            samples,
+            optional,
+        );
+        sum.params.plane = planes;
+        sum.renamed = Some((Slot::Partials, Slot::Statistics));
+        recipe.needs_sums(channels);
+        recipe.steps.push(sum);
+        step.params.plane = channels;
+        Slot::Sums
+    };
+    step.renamed = Some((Slot::Averages, averages));
+    step.variant.cumulative = update.momentum.is_none();
+    step.params = Params {
+        momentum: update.momentum.unwrap_or(0.0),
+        scale: 1.0 / samples as f32,
+        ..step.params
+    };
+    recipe.steps.push(step);
+    Ok(())
+}

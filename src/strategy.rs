@@ -1,0 +1,236 @@
+//! The strategy ladder: how a walk over items is spread over lanes, teams, workgroups and launches.
+//!
+//! Everything here depends on the shape of one item and on the device, never on the number of items: the order of a
+//! reduction, hence every bit of its result, is the same in a batch of one and of a million.
+
+use crate::caps::Caps;
+use crate::geometry::Walk;
+use crate::source::{Team, Tile};
+
+/// How a group is reduced.
+///
+/// | strategy | launches | bytes moved forward | backward |
+/// |---|---|---|---|
+/// | resident | 1 | 2N | 3N |
+/// | looped | 1 | 3N, the second reading from cache where a group fits it | 5N |
+/// | split | 3 | 3N | 5N |
+///
+/// N is the size of the tensor in bytes. To these come the gradients of weight and bias of layer, RMS and group norm, which
+/// are sums over channels, not groups: 2N more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// One team of lanes per group, the group in its registers.
+    Resident,
+    /// One team of lanes per group, which reads it twice.
+    Looped,
+    /// Several teams per group: partial results, merged by a second launch, used by a third.
+    Split,
+}
+
+impl Strategy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Resident, Self::Looped, Self::Split];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resident => "resident",
+            Self::Looped => "looped",
+            Self::Split => "split",
+        }
+    }
+}
+
+/// What a kernel keeps in registers per vector of the tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// The input.
+    Forward,
+    /// x̂ and grad_output.
+    Backward,
+}
+
+/// Loop iterations that an invocation may run in all. Mesa 22.3's lavapipe stops it silently after 65,535, all its
+/// loops counted together.
+pub(crate) const MAX_ITERATIONS: u32 = 60_000;
+
+/// Iterations that the kernels' loops run per vector of a lane, at most: load, sum, squares and output of
+/// `normalize_groups`, and its outer loop (5 per block of `HELD` ≥ 4 vectors, padded).
+pub(crate) const ITERATIONS_PER_VECTOR: u32 = 6;
+
+/// Vectors per lane that a task may have.
+pub(crate) const MAX_LANE_VECTORS: u32 = MAX_ITERATIONS / ITERATIONS_PER_VECTOR - 64;
+
+/// A walk in vectors, spread over lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Elements per vector.
+    pub(crate) vector: u32,
+    /// Lanes of a team are spread over neighbouring items, since an item has no neighbouring elements.
+    pub(crate) across: bool,
+}
+
+impl Layout {
+    pub(crate) fn of(walk: &Walk) -> Self {
+        let vector = if walk.is_vectorizable() { 4 } else { 1 };
+        // Runs shorter than a 16-byte access, and the next item right behind them.
+        let across = walk.run_length < 4 && walk.runs > 1 && walk.item_stride == walk.run_length;
+        Self { vector, across }
+    }
+
+    pub(crate) const fn vectors(&self, walk: &Walk) -> u32 {
+        walk.elements() / self.vector
+    }
+}
+
+/// Lanes and teams for tasks of `vectors` vectors.
+pub(crate) fn tile(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Tile {
+    if caps.cpu {
+        cpu_tile(layout, vectors, caps)
+    } else {
+        gpu_tile(layout, vectors, load, caps)
+    }
+}
+
+/// A CPU runs a workgroup's subgroups one after the other and pays for barriers, so: one subgroup per workgroup.
+/// Measured on lavapipe, 2 cores: layer norm 32768x64 takes 10 ms so, 1,100 ms with 256 lanes and barriers.
+fn cpu_tile(layout: Layout, vectors: u32, caps: &Caps) -> Tile {
+    let (width, subgroups) = match caps.subgroups {
+        Some((min, max)) if min == max && min <= caps.max_workgroup_size => (min, true),
+        _ => (8.min(caps.max_workgroup_size), false),
+    };
+    // Short items: a lane each. A reduction over lanes costs more than it spreads.
+    let single = if layout.across {
+        vectors <= MAX_LANE_VECTORS / 2
+    } else {
+        vectors <= 16
+    };
+    let (lanes, teams, team) = match (single, subgroups) {
+        (true, _) => (1, width, Team::Single),
+        (false, true) => (width, 1, Team::Subgroup { min_size: width }),
+        (false, false) => (width, 1, Team::Workgroup { across: false }),
+    };
+    // A workgroup costs 0.1 µs on lavapipe, as much as 500 elements: give it several thousand.
+    let per_workgroup = teams * vectors.max(1) * layout.vector;
+    Tile {
+        lanes,
+        teams,
+        tasks_per_team: (4096 / per_workgroup).clamp(1, 32),
+        team,
+    }
+}
+
+/// Lanes per item by its elements, as QuACK's `threads_per_row` (measured on H100).
+const GPU_LANES: [(u32, u32); 5] = [(64, 8), (128, 16), (3072, 32), (6144, 64), (16_384, 128)];
+
+fn gpu_tile(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Tile {
+    let most = largest_power_of_two(256.min(caps.max_workgroup_size));
+    if layout.across {
+        // 32 neighbouring items make a 128-byte access; 8 lanes share each.
+        let lanes = (vectors / 32).max(1).next_power_of_two().min(8).min(most);
+        return gpu_across(lanes, most);
+    }
+    let elements = vectors * layout.vector;
+    let rung = GPU_LANES.iter().find(|(limit, _)| elements <= *limit);
+    let mut lanes = rung
+        .map_or(256, |(_, lanes)| *lanes)
+        .min(vectors.next_power_of_two())
+        .min(most);
+    while lanes < most && vectors.div_ceil(lanes) > max_held(layout, load, caps) {
+        lanes *= 2;
+    }
+    let (lanes, team) = match caps.subgroups {
+        _ if lanes == 1 => (1, Team::Single),
+        Some((min, max)) if max <= most => {
+            // A team is a slice of the smallest subgroup or whole subgroups of any size.
+            let lanes = if lanes <= min { lanes } else { lanes.max(max) };
+            (lanes, Team::Subgroup { min_size: min })
+        }
+        _ => (lanes, Team::Workgroup { across: false }),
+    };
+    Tile {
+        lanes,
+        teams: most / lanes,
+        tasks_per_team: 1,
+        team,
+    }
+}
+
+const fn gpu_across(lanes: u32, most: u32) -> Tile {
+    Tile {
+        lanes,
+        teams: most / lanes,
+        tasks_per_team: 1,
+        team: if lanes == 1 {
+            Team::Single
+        } else {
+            Team::Workgroup { across: true }
+        },
+    }
+}
+
+/// Vectors that a lane can keep in registers.
+///
+/// lavapipe: rows of 1,024 run at 7.7 GB/s when kept and at 5.2 when read again, rows of 4,096 at 4 when kept: so 2,048 / 8 lanes.
+pub(crate) const fn max_held(layout: Layout, load: Load, caps: &Caps) -> u32 {
+    let numbers = match (caps.cpu, load) {
+        (true, Load::Forward) => 256,
+        (true, Load::Backward) => 128,
+        (false, Load::Forward) => 64,
+        (false, Load::Backward) => 32,
+    };
+    numbers / layout.vector
+}
+
+/// Vectors that a lane loads before it sums them up, where they are not kept: enough loads in flight, a short chain of sums.
+pub(crate) const fn block(layout: Layout) -> u32 {
+    if layout.vector == 4 { 8 } else { 16 }
+}
+
+/// Most vectors per task of a split item: work for a workgroup, small enough that a few items fill the device.
+/// Partial sums then take 8 bytes per 512 elements or more.
+pub(crate) const fn max_part(layout: Layout, caps: &Caps) -> u32 {
+    match (caps.cpu, layout.across) {
+        (true, true) => 2048,
+        (true, false) => 8 * 2048,
+        (false, true) => 512,
+        (false, false) => 16_384 / layout.vector,
+    }
+}
+
+/// Parts of an item, so that each has at most `most` vectors: their number, and the vectors of each but the last.
+pub(crate) const fn parts(vectors: u32, most: u32) -> (u32, u32) {
+    // Merging more would be a long serial chain.
+    const MOST_PARTS: u32 = 16_384;
+    let parts = vectors.div_ceil(most);
+    let parts = if parts > MOST_PARTS {
+        MOST_PARTS
+    } else {
+        parts
+    };
+    let part_vectors = vectors.div_ceil(parts);
+    (vectors.div_ceil(part_vectors), part_vectors)
+}
+
+/// The strategy for items of `walk`, if not told otherwise.
+pub(crate) fn choose(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Strategy {
+    if vectors > max_part(layout, caps) {
+        return Strategy::Split;
+    }
+    let lanes = tile(layout, vectors, load, caps).lanes;
+    if vectors.div_ceil(lanes) <= max_held(layout, load, caps) {
+        Strategy::Resident
+    } else {
+        Strategy::Looped
+    }
+}
+
+const fn largest_power_of_two(at_most: u32) -> u32 {
+    if at_most == 0 {
+        1
+    } else {
+        1 << at_most.ilog2()
+    }
+}
