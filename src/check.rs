@@ -12,10 +12,12 @@
 //! ```
 
 mod case;
+mod device;
 mod report;
 mod run;
 
 pub use case::Case;
+pub use device::{Results, results};
 pub use report::{Report, Row};
 pub use run::run;
 

@@ -213,7 +213,7 @@ impl Layer {
                 weight: self.weight.as_ref(),
                 bias: self.bias.as_ref(),
                 statistics: Some(&statistics),
-                running: self.running_for(mode),
+                running: self.running_for(&plan),
             },
         )?;
         let saved = Saved {
@@ -224,9 +224,8 @@ impl Layer {
         Ok(Forward { output, saved })
     }
 
-    fn running_for(&self, mode: Mode) -> Option<Running<'_>> {
-        let used = !self.norm.uses_batch_statistics(mode) || mode.update_running;
-        let running = self.running.as_ref().filter(|_| used);
+    fn running_for(&self, plan: &Plan) -> Option<Running<'_>> {
+        let running = self.running.as_ref().filter(|_| plan.needs_running());
         running.map(|running| Running {
             mean: &running.mean,
             var: &running.var,

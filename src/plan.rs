@@ -179,6 +179,13 @@ impl Plan {
         ]
     }
 
+    /// Whether the forward pass reads or updates running statistics.
+    #[must_use]
+    pub fn needs_running(&self) -> bool {
+        let tracks = self.norm.tracks_running_stats();
+        tracks && (self.mode.update_running || !self.mode.batch_statistics)
+    }
+
     /// The launches of the forward pass, or `None` for tensors without elements.
     ///
     /// # Errors
@@ -207,6 +214,16 @@ impl Plan {
             .filter_map(|lazy| lock(lazy).clone())
             .flat_map(|prepared| prepared.scratch())
             .collect()
+    }
+
+    /// The number of bind groups kept: one per launch and set of tensors that it was recorded with lately.
+    #[must_use]
+    pub fn bind_group_count(&self) -> usize {
+        let prepared = self.forward.iter().chain(&self.backward);
+        prepared
+            .filter_map(|lazy| lock(lazy).clone())
+            .map(|prepared| prepared.bind_group_count())
+            .sum()
     }
 
     /// Records the forward pass.
@@ -311,10 +328,7 @@ impl Plan {
 
     /// Running statistics are needed where they normalize or are updated.
     fn running<'a>(&self, operands: &mut Operands<'a>, running: Option<Running<'a>>) -> Result<()> {
-        let batch_statistics = self.norm.uses_batch_statistics(self.mode);
-        let needed =
-            !batch_statistics || (self.mode.update_running && self.norm.tracks_running_stats());
-        let running = match (running, needed) {
+        let running = match (running, self.needs_running()) {
             (None, false) => return Ok(()),
             (Some(running), true) => running,
             (None, true) => {
@@ -328,7 +342,7 @@ impl Plan {
             }
         };
         let shape = self.norm.parameter_shape();
-        if batch_statistics {
+        if self.norm.uses_batch_statistics(self.mode) {
             operands.write(Slot::RunningMean, running.mean, &shape, InPlace::Never)?;
             operands.write(Slot::RunningVar, running.var, &shape, InPlace::Never)?;
             let counter = running.num_batches_tracked;

@@ -21,12 +21,27 @@ pub(crate) fn scoped<T>(
         return Err(Error::OutOfMemory { bytes });
     }
     match rejected.into_iter().flatten().next() {
+        Some(_) if is_lost(device) => Err(Error::DeviceLost(format!("noticed in {what}"))),
         Some(error) => Err(Error::Rejected {
             what: what.to_owned(),
             reason: error.to_string(),
         }),
         None => Ok(value),
     }
+}
+
+/// Whether the device is lost, without its owner's callback: a lost device makes invalid buffers without an error,
+/// which shows when one is used.
+fn is_lost(device: &wgpu::Device) -> bool {
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let probe = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("wgpu-norm.probe"),
+        size: 4,
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    probe.map_async(wgpu::MapMode::Read, .., |_| {});
+    now(scope.pop()).flatten().is_some()
 }
 
 /// The output of a future that is ready at once, as those of error scopes are everywhere but in browsers;

@@ -1,12 +1,11 @@
 //! The f64 reference agrees with PyTorch on every case of tests/cases/.
 
-mod common {
-    pub(crate) mod cases;
-}
+#[path = "gpu/common/cases.rs"]
+mod cases;
 
 use std::collections::BTreeMap;
 
-use common::cases::{Case, load_all};
+use cases::{Case, load_all};
 use wgpu_norm::reference::{Parameters, backward, forward};
 
 /// As many as `scripts/generate_cases.py` makes: fewer would mean files that went missing.

@@ -36,7 +36,9 @@ fn held_statistics(vectors: u32) -> Partial {
         }
     }
     let low = total(sum) / count;
-    return renormalized(count, high, low, max(total(squares) - count * low * low, 0.0));
+    let m2 = total(squares) - count * low * low;
+    // Not max(), which turns NaN into 0.
+    return renormalized(count, high, low, select(m2, 0.0, m2 < 0.0));
 }
 
 // Statistics of this lane's share of the task. If RESIDENT, the share is held afterwards.

@@ -24,7 +24,7 @@ pub struct Case {
     /// Running variance, if the norm keeps one.
     pub running_var: Option<Vec<f32>>,
     /// Batches tracked before this pass.
-    pub num_batches_tracked: u64,
+    pub num_batches_tracked: u32,
     /// Gradient of the output.
     pub grad_output: Vec<f32>,
 }

@@ -78,6 +78,14 @@ impl Prepared {
             .collect()
     }
 
+    pub(super) fn bind_group_count(&self) -> usize {
+        let kept = self.steps.iter().map(|step| {
+            let bind_groups = step.bind_groups.lock();
+            bind_groups.unwrap_or_else(PoisonError::into_inner).len()
+        });
+        kept.sum()
+    }
+
     /// Records all launches in one pass, or nothing.
     pub(super) fn record(
         &self,

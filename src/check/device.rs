@@ -1,0 +1,174 @@
+use std::collections::BTreeMap;
+
+use super::case::Case;
+use crate::context::Context;
+use crate::error::Result;
+use crate::plan::{BackwardTensors, ForwardTensors, Plan, Running};
+use crate::scope::scoped;
+use crate::tensor::Tensor;
+
+/// Results by name.
+pub type Results = BTreeMap<&'static str, Vec<f32>>;
+
+/// Runs forward and backward pass of `case` and returns all results: `output`, the planes of the statistics `mean`,
+/// `mean_low`, `rstd` and `var`, and as far as there are any `running_mean`, `running_var`, `num_batches_tracked`,
+/// `grad_input`, `grad_weight`, `grad_bias`.
+///
+/// Outputs, saved statistics and scratch memory are filled with NaN beforehand: an element that is not written shows.
+///
+/// # Errors
+/// Those of [`Plan::new`] and of the device.
+pub fn results(context: &Context, case: &Case) -> Result<Results> {
+    let (norm, shape) = (case.norm.clone(), case.shape.as_slice());
+    let plan = match case.strategy {
+        Some(strategy) => Plan::with_strategy(context, norm, shape, case.mode, strategy)?,
+        None => Plan::new(context, norm, shape, case.mode)?,
+    };
+    let tensors = Tensors::new(context, case, &plan)?;
+    tensors.run(context, &plan)?;
+    tensors.read()
+}
+
+/// All tensors of a case on the device.
+struct Tensors {
+    input: Tensor,
+    grad_output: Tensor,
+    weight: Option<Tensor>,
+    bias: Option<Tensor>,
+    running: Option<OwnRunning>,
+    output: Tensor,
+    statistics: Tensor,
+    grad_input: Tensor,
+    grad_weight: Option<Tensor>,
+    grad_bias: Option<Tensor>,
+}
+
+struct OwnRunning {
+    mean: Tensor,
+    var: Tensor,
+    num_batches_tracked: Tensor,
+}
+
+impl Tensors {
+    fn new(context: &Context, case: &Case, plan: &Plan) -> Result<Self> {
+        let shape = case.norm.parameter_shape();
+        let parameter = |values: &Option<Vec<f32>>| {
+            let values = values.as_ref();
+            values
+                .map(|values| Tensor::from_slice(context, values, &shape))
+                .transpose()
+        };
+        let poisoned = |shape: &[usize]| Tensor::full(context, shape, f32::NAN);
+        let gradient = |parameter: &Option<Tensor>| {
+            let parameter = parameter.as_ref();
+            parameter.map(|_| poisoned(&shape)).transpose()
+        };
+        let (weight, bias) = (parameter(&case.weight)?, parameter(&case.bias)?);
+        let running = match (
+            parameter(&case.running_mean)?,
+            parameter(&case.running_var)?,
+        ) {
+            (Some(mean), Some(var)) => {
+                let num_batches_tracked = Tensor::counter(context)?;
+                num_batches_tracked.write_u32(&[case.num_batches_tracked])?;
+                Some(OwnRunning {
+                    mean,
+                    var,
+                    num_batches_tracked,
+                })
+            }
+            _ => None,
+        };
+        Ok(Self {
+            input: Tensor::from_slice(context, &case.input, &case.shape)?,
+            grad_output: Tensor::from_slice(context, &case.grad_output, &case.shape)?,
+            grad_weight: gradient(&weight)?,
+            grad_bias: gradient(&bias)?,
+            weight,
+            bias,
+            running,
+            output: poisoned(&case.shape)?,
+            statistics: poisoned(&plan.statistics_shape())?,
+            grad_input: poisoned(&case.shape)?,
+        })
+    }
+
+    fn run(&self, context: &Context, plan: &Plan) -> Result<()> {
+        let device = context.device();
+        // The first recording, never submitted, allocates the scratch memory that is then poisoned.
+        self.record(
+            &mut device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default()),
+            plan,
+        )?;
+        for scratch in plan.scratch() {
+            let poison = vec![f32::NAN; scratch.size() as usize / 4];
+            let queue = context.queue();
+            queue.write_buffer(&scratch, 0, bytemuck::cast_slice(&poison));
+        }
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.record(&mut encoder, plan)?;
+        scoped(device, "a check", 0, || {
+            context.queue().submit([encoder.finish()]);
+        })
+    }
+
+    fn record(&self, encoder: &mut wgpu::CommandEncoder, plan: &Plan) -> Result<()> {
+        let running = self.running.as_ref().filter(|_| plan.needs_running());
+        plan.forward(
+            encoder,
+            &ForwardTensors {
+                input: &self.input,
+                output: &self.output,
+                weight: self.weight.as_ref(),
+                bias: self.bias.as_ref(),
+                statistics: Some(&self.statistics),
+                running: running.map(|running| Running {
+                    mean: &running.mean,
+                    var: &running.var,
+                    num_batches_tracked: &running.num_batches_tracked,
+                }),
+            },
+        )?;
+        plan.backward(
+            encoder,
+            &BackwardTensors {
+                input: &self.input,
+                statistics: &self.statistics,
+                weight: self.weight.as_ref(),
+                grad_output: &self.grad_output,
+                grad_input: Some(&self.grad_input),
+                grad_weight: self.grad_weight.as_ref(),
+                grad_bias: self.grad_bias.as_ref(),
+            },
+        )
+    }
+
+    fn read(&self) -> Result<Results> {
+        let mut results = Results::new();
+        let running = self.running.as_ref();
+        for (name, tensor) in [
+            ("output", Some(&self.output)),
+            ("running_mean", running.map(|running| &running.mean)),
+            ("running_var", running.map(|running| &running.var)),
+            ("grad_input", Some(&self.grad_input)),
+            ("grad_weight", self.grad_weight.as_ref()),
+            ("grad_bias", self.grad_bias.as_ref()),
+        ] {
+            if let Some(tensor) = tensor {
+                results.insert(name, tensor.to_vec()?);
+            }
+        }
+        if let Some(running) = running {
+            let batches = running.num_batches_tracked.to_vec_u32()?;
+            let batches = batches.into_iter().map(|count| count as f32).collect();
+            results.insert("num_batches_tracked", batches);
+        }
+        let statistics = self.statistics.to_vec()?;
+        let groups = statistics.len() / 4;
+        for (k, name) in ["mean", "mean_low", "rstd", "var"].into_iter().enumerate() {
+            let plane = statistics[k * groups..(k + 1) * groups].to_vec();
+            results.insert(name, plane);
+        }
+        Ok(results)
+    }
+}

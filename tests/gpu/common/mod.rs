@@ -1,0 +1,77 @@
+pub(crate) mod cases;
+pub(crate) mod shapes;
+
+use std::sync::OnceLock;
+
+use wgpu_norm::check::{Case, Report, run};
+use wgpu_norm::{Caps, Context, Error, Strategy};
+
+/// Bound on the error of every result relative to its norm, at any offset of the input tested:
+/// 2⁻²⁴ is 6e-8; the longest chains of sums of the kernels cost some ten of these.
+pub(crate) const TOLERANCE: f64 = 2e-6;
+
+/// The device that all tests share.
+pub(crate) fn context() -> &'static Context {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    CONTEXT.get_or_init(|| Context::new().unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// The device as it is, and told to behave as others: the ladder's rungs for GPUs and for CPUs, with and without subgroups.
+pub(crate) fn devices() -> Vec<(&'static str, Context)> {
+    let own = *context().caps();
+    let gpu = Caps {
+        cpu: false,
+        max_workgroup_size: own.max_workgroup_size.min(256),
+        ..own
+    };
+    let all = [
+        ("own", own),
+        ("gpu", gpu),
+        (
+            "gpu without subgroups",
+            Caps {
+                subgroups: None,
+                ..gpu
+            },
+        ),
+        (
+            "cpu without subgroups",
+            Caps {
+                subgroups: None,
+                cpu: true,
+                ..own
+            },
+        ),
+    ];
+    let with_caps = |(name, caps)| match context().with_caps(caps) {
+        Ok(context) => (name, context),
+        Err(error) => panic!("{name}: {error}"),
+    };
+    all.into_iter().map(with_caps).collect()
+}
+
+/// The ladder's choice and every strategy.
+pub(crate) const STRATEGIES: [Option<Strategy>; 4] = [
+    None,
+    Some(Strategy::Resident),
+    Some(Strategy::Looped),
+    Some(Strategy::Split),
+];
+
+/// Runs the case, or nothing if its strategy cannot carry the shape. Panics if anything is wrong.
+pub(crate) fn check(device: &str, context: &Context, case: &Case) -> Option<Report> {
+    match run(context, case) {
+        Ok(report) => {
+            let bad = report.rows.iter().filter(|row| row.error > TOLERANCE);
+            let bad: Vec<_> = bad.collect();
+            assert!(
+                bad.is_empty(),
+                "{device}: {:?}: {bad:#?}",
+                (&case.norm, case.mode)
+            );
+            Some(report)
+        }
+        Err(Error::Strategy { .. }) if case.strategy.is_some() => None,
+        Err(error) => panic!("{device}: {:?} {:?}: {error}", case.norm, case.shape),
+    }
+}

@@ -1,0 +1,98 @@
+//! Shapes, with the reason why each is there.
+
+use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm};
+
+pub(crate) fn batch() -> Vec<(Norm, Vec<usize>)> {
+    let shapes: [&[usize]; 16] = [
+        &[2, 1],          // two values in all
+        &[5, 3],          // rank 2: channels are neighbours, runs of one element
+        &[64, 63],        // a lane short of two vectors of channels
+        &[300, 65],       // more rows than a lane keeps in registers, one channel over 64
+        &[2049, 5],       // one row more than a part of a split on a CPU
+        &[2, 3, 2],       // runs of 2: still across channels
+        &[3, 2, 3],       // runs of 3
+        &[3, 5, 7],       // rank 3, odd runs: no vectors
+        &[1, 4, 16],      // one sample
+        &[2, 1, 8, 8],    // one channel
+        &[4, 3, 6, 6],    // rank 4, vectors, runs of 9 vectors: lanes wrap from run to run
+        &[7, 13, 11, 5],  // primes
+        &[2, 4, 1, 1],    // 1x1 spatial
+        &[16, 2, 28, 28], // longer than registers on a CPU
+        &[3, 2, 3, 4, 5], // rank 5
+        &[2, 2, 130, 63], // a split by default on no device, looped on most
+    ];
+    let norms = shapes.map(|shape| (BatchNorm::new(shape[1]).into(), shape.to_vec()));
+    norms.to_vec()
+}
+
+pub(crate) fn instance() -> Vec<(Norm, Vec<usize>)> {
+    let shapes: [&[usize]; 6] = [
+        &[3, 4, 2],       // two values per group
+        &[2, 5, 64],      // one vector per lane and more
+        &[9, 3, 7, 5],    // primes
+        &[1, 2, 33, 31],  // odd
+        &[130, 3, 4, 4],  // more samples than a merge has lanes
+        &[2, 3, 2, 3, 4], // rank 5
+    ];
+    let norms = shapes.map(|shape| {
+        let norm = InstanceNorm::new(shape[1]).affine(true);
+        (norm.track_running_stats(true).into(), shape.to_vec())
+    });
+    norms.to_vec()
+}
+
+pub(crate) fn group() -> Vec<(Norm, Vec<usize>)> {
+    let shapes: [(usize, &[usize]); 9] = [
+        (1, &[3, 6]),          // rank 2, one group: layer norm
+        (3, &[4, 6]),          // rank 2: channels are neighbours within a group
+        (4, &[5, 32]),         // rank 2, vectors of channels
+        (2, &[3, 4, 5]),       // odd runs
+        (6, &[2, 6, 9]),       // one channel per group: instance norm
+        (2, &[2, 8, 4, 4]),    // vectors, several channels and spatial elements per group
+        (3, &[5, 9, 7, 3]),    // primes
+        (2, &[2, 4, 3, 2, 4]), // rank 5
+        (2, &[2, 6, 32, 32]),  // long groups
+    ];
+    let norms =
+        shapes.map(|(groups, shape)| (GroupNorm::new(groups, shape[1]).into(), shape.to_vec()));
+    norms.to_vec()
+}
+
+/// Rows of layer and RMS norm.
+pub(crate) fn rows() -> Vec<(Vec<usize>, Vec<usize>)> {
+    let shapes: [(&[usize], usize); 17] = [
+        (&[3, 2], 1),          // rows of two values
+        (&[5, 3], 1),          // less than a vector
+        (&[9, 4], 1),          // one vector
+        (&[7, 63], 1),         // around 64 columns
+        (&[130, 64], 1),       //
+        (&[7, 65], 1),         //
+        (&[5, 511], 1),        // around 512: a gradient per column must reach every column
+        (&[33, 512], 1),       //
+        (&[5, 513], 1),        //
+        (&[1, 1000], 1),       // one row
+        (&[2, 2048], 1),       // the most that a CPU keeps in registers, and
+        (&[2, 2052], 1),       // one vector more
+        (&[2, 4099], 1),       // prime
+        (&[2, 3, 4, 5], 2),    // two dimensions normalized
+        (&[2, 3, 4], 3),       // all of them
+        (&[2, 2, 2, 2, 6], 1), // rank 5
+        (&[300, 7], 1),        // more rows than a lane of a column sum takes at once
+    ];
+    let split = |(shape, k): (&[usize], usize)| (shape[shape.len() - k..].to_vec(), shape.to_vec());
+    shapes.map(split).to_vec()
+}
+
+pub(crate) fn layer() -> Vec<(Norm, Vec<usize>)> {
+    let norms = rows().into_iter();
+    norms
+        .map(|(d, shape)| (LayerNorm::new(&d).into(), shape))
+        .collect()
+}
+
+pub(crate) fn rms() -> Vec<(Norm, Vec<usize>)> {
+    let norms = rows().into_iter();
+    norms
+        .map(|(d, shape)| (RmsNorm::new(&d).into(), shape))
+        .collect()
+}

@@ -1,0 +1,293 @@
+//! Every mistake is an `Err` that says what was expected and what was got.
+
+use wgpu_norm::{
+    BatchNorm, Context, DType, Error, ForwardTensors, GroupNorm, InstanceNorm, Layer, LayerNorm,
+    Mode, Norm, Plan, RmsNorm, Tensor,
+};
+
+use crate::common::context;
+
+fn plan_error(norm: impl Into<Norm>, shape: &[usize]) -> Error {
+    let norm = norm.into();
+    let error = Plan::new(context(), norm.clone(), shape, Mode::TRAINING).unwrap_err();
+    if let Ok(layer) = Layer::new(context(), norm) {
+        let input = Tensor::uninit(context(), shape);
+        if let Ok(input) = input {
+            assert_eq!(layer.forward(&input, Mode::TRAINING).unwrap_err(), error);
+        }
+    }
+    error
+}
+
+/// Both numbers stand in the message.
+fn says(error: &Error, texts: &[&str]) {
+    let message = error.to_string();
+    for text in texts {
+        assert!(message.contains(text), "{message:?} lacks {text:?}");
+    }
+}
+
+#[test]
+fn wrong_shapes() {
+    says(
+        &plan_error(BatchNorm::new(3), &[3]),
+        &["rank 1", "[3]", "2 to 5"],
+    );
+    says(
+        &plan_error(BatchNorm::new(3), &[1, 3, 1, 1, 1, 1]),
+        &["rank 6", "2 to 5"],
+    );
+    says(
+        &plan_error(InstanceNorm::new(3), &[2, 3]),
+        &["rank 2", "3 to 5"],
+    );
+    says(
+        &plan_error(BatchNorm::new(3), &[2, 4, 5]),
+        &["expected 3 channels", "got 4"],
+    );
+    says(
+        &plan_error(GroupNorm::new(2, 4), &[2, 6, 5]),
+        &["expected 4 channels", "got 6"],
+    );
+    says(
+        &plan_error(LayerNorm::new(&[4, 5]), &[2, 5, 4]),
+        &["[4, 5]", "[2, 5, 4]"],
+    );
+    says(&plan_error(RmsNorm::new(&[4, 5]), &[5]), &["rank 1"]);
+}
+
+#[test]
+fn wrong_configurations() {
+    says(
+        &plan_error(GroupNorm::new(4, 6), &[2, 6]),
+        &["6 channels", "4 groups"],
+    );
+    says(
+        &plan_error(GroupNorm::new(0, 6), &[2, 6]),
+        &["num_groups", "0"],
+    );
+    says(
+        &plan_error(BatchNorm::new(0), &[2, 0]),
+        &["num_features", "0"],
+    );
+    says(
+        &plan_error(LayerNorm::new(&[]), &[2]),
+        &["rank of normalized_shape", "0"],
+    );
+    for eps in [-1e-5, f64::NAN, f64::INFINITY] {
+        let error = plan_error(BatchNorm::new(3).eps(eps), &[2, 3]);
+        says(&error, &["eps", &eps.to_string()]);
+        assert!(Layer::new(context(), RmsNorm::new(&[3]).eps(eps)).is_err());
+    }
+    says(
+        &plan_error(BatchNorm::new(3).momentum(Some(f64::NAN)), &[2, 3]),
+        &["momentum", "NaN"],
+    );
+}
+
+/// Sizes whose product does not fit any integer do not overflow on the way to their error.
+#[test]
+fn sizes_beyond_every_limit() {
+    for shape in [
+        [usize::MAX, 3, usize::MAX],
+        [1 << 30, 3, 1 << 30],
+        [1 << 20, 3, 1 << 20],
+    ] {
+        for norm in [Norm::from(BatchNorm::new(3)), GroupNorm::new(3, 3).into()] {
+            let error = plan_error(norm, &shape);
+            assert!(matches!(error, Error::Limit { .. }), "{error}");
+        }
+        assert!(matches!(
+            Tensor::uninit(context(), &shape),
+            Err(Error::Limit { .. })
+        ));
+    }
+    // No elements, so nothing to overflow.
+    let empty = [usize::MAX, 3, usize::MAX, 0];
+    Plan::new(context(), BatchNorm::new(3), &empty, Mode::TRAINING).unwrap();
+    // 2 GiB: below what 32 bits index, over what lavapipe binds.
+    let caps = *context().caps();
+    let elements = caps.max_binding_size as usize / 4 + 1;
+    let error = Tensor::uninit(context(), &[elements]).unwrap_err();
+    says(
+        &error,
+        &[
+            &(4 * elements).to_string(),
+            &caps.max_binding_size.to_string(),
+        ],
+    );
+}
+
+#[test]
+fn wrong_tensors() {
+    let plan = Plan::new(context(), LayerNorm::new(&[4]), &[2, 4], Mode::EVAL).unwrap();
+    let [input, other] =
+        [[2, 4], [4, 2]].map(|shape| Tensor::full(context(), &shape, 1.0).unwrap());
+    let output = Tensor::uninit(context(), &[2, 4]).unwrap();
+    let weight = Tensor::full(context(), &[4], 1.0).unwrap();
+    let good = ForwardTensors {
+        input: &input,
+        output: &output,
+        weight: Some(&weight),
+        bias: Some(&weight),
+        statistics: None,
+        running: None,
+    };
+    let record = |tensors: &ForwardTensors<'_>| {
+        let descriptor = wgpu::CommandEncoderDescriptor::default();
+        plan.forward(
+            &mut context().device().create_command_encoder(&descriptor),
+            tensors,
+        )
+    };
+    record(&good).unwrap();
+    let error = record(&ForwardTensors {
+        input: &other,
+        ..good
+    })
+    .unwrap_err();
+    says(&error, &["input", "[2, 4]", "[4, 2]"]);
+    let error = record(&ForwardTensors {
+        weight: Some(&input),
+        ..good
+    })
+    .unwrap_err();
+    says(&error, &["weight", "[4]", "[2, 4]"]);
+    let error = record(&ForwardTensors { bias: None, ..good }).unwrap_err();
+    assert!(matches!(error, Error::Missing("bias", _)), "{error}");
+    let elsewhere = Context::new().unwrap_or_else(|error| panic!("{error}"));
+    let foreign = Tensor::full(&elsewhere, &[2, 4], 1.0).unwrap();
+    let error = record(&ForwardTensors {
+        input: &foreign,
+        ..good
+    })
+    .unwrap_err();
+    assert_eq!(error, Error::OtherContext("input"));
+    let counter = Tensor::counter(context()).unwrap();
+    assert!(counter.to_vec().is_err() && counter.write(&[1.0]).is_err());
+    assert_eq!(counter.dtype(), DType::U32);
+}
+
+#[test]
+fn wrong_data_and_buffers() {
+    let error = Tensor::from_slice(context(), &[1.0; 5], &[2, 3]).unwrap_err();
+    says(&error, &["[2, 3]", "6", "5"]);
+    let buffer = |size, usage| {
+        context().device().create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
+    };
+    let copies = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let storage = wgpu::BufferUsages::STORAGE | copies;
+    let tensor =
+        |buffer, offset| Tensor::from_buffer(context(), buffer, offset, &[64]).unwrap_err();
+    let error = tensor(buffer(1024, copies), 0);
+    assert!(matches!(error, Error::BufferUsage { .. }), "{error}");
+    let error = tensor(buffer(1024, storage), 4);
+    says(
+        &error,
+        &["4", &context().caps().offset_alignment.to_string()],
+    );
+    let error = tensor(buffer(255, storage), 0);
+    says(&error, &["256", "255"]);
+    let error = tensor(buffer(512, storage), 512);
+    says(&error, &["256", "512"]);
+    let offset = u64::MAX - u64::MAX % 256;
+    assert!(matches!(
+        tensor(buffer(512, storage), offset),
+        Error::BufferTooSmall { .. }
+    ));
+}
+
+#[test]
+fn saved_from_another_norm() {
+    let layer = Layer::new(context(), LayerNorm::new(&[4])).unwrap();
+    let other = Layer::new(context(), RmsNorm::new(&[4])).unwrap();
+    let input = Tensor::full(context(), &[2, 4], 1.0).unwrap();
+    let forward = other.forward(&input, Mode::TRAINING).unwrap();
+    let error = layer.backward(&forward.saved, &input).unwrap_err();
+    assert!(matches!(error, Error::Unexpected("saved", _)), "{error}");
+}
+
+/// No panic, no hang, from either kind of context.
+#[test]
+fn a_destroyed_device_is_an_error() {
+    let own = Context::new().unwrap_or_else(|error| panic!("{error}"));
+    let lent = Context::new().unwrap_or_else(|error| panic!("{error}"));
+    let lent = Context::from_wgpu(lent.device().clone(), lent.queue().clone()).unwrap();
+    for context in [own, lent] {
+        let layer = Layer::new(&context, BatchNorm::new(3)).unwrap();
+        let input = Tensor::full(&context, &[4, 3], 1.0).unwrap();
+        let forward = layer.forward(&input, Mode::TRAINING).unwrap();
+        context.device().destroy();
+        let errors = [
+            forward.output.to_vec().map(|_| ()),
+            pollster::block_on(forward.output.to_vec_async()).map(|_| ()),
+            layer.state().map(|_| ()),
+            layer
+                .forward(&input, Mode::TRAINING)
+                .and_then(|forward| forward.output.to_vec())
+                .map(|_| ()),
+        ];
+        for error in errors {
+            assert!(matches!(error, Err(Error::DeviceLost(_))), "{error:?}");
+        }
+    }
+}
+
+/// A software device hands out memory that is not there until it is touched, so there the test runs itself again
+/// with an address space of 8 GiB.
+#[test]
+fn out_of_memory_is_an_error_and_the_context_goes_on() {
+    const INNER: &str = "WGPU_NORM_TEST_LITTLE_MEMORY";
+    if !context().caps().cpu || std::env::var_os(INNER).is_some() {
+        return run_out_of_memory();
+    }
+    let name = "errors::out_of_memory_is_an_error_and_the_context_goes_on";
+    let output = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -v 8388608 && exec \"$0\" --exact \"$1\" --nocapture",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env(INNER, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(text.contains("1 passed"), "{text}");
+}
+
+fn run_out_of_memory() {
+    let context = Context::new().unwrap_or_else(|error| panic!("{error}"));
+    let most = context
+        .caps()
+        .max_binding_size
+        .min(context.caps().max_buffer_size);
+    let elements = usize::try_from(most / 4).unwrap().min(1 << 31);
+    let mut held = Vec::new();
+    let error = loop {
+        match Tensor::uninit(&context, &[elements]) {
+            Ok(tensor) => held.push(tensor),
+            Err(error) => break error,
+        }
+        assert!(held.len() < 4096, "{} buffers of {most} bytes", held.len());
+    };
+    assert_eq!(
+        error,
+        Error::OutOfMemory {
+            bytes: 4 * elements as u64
+        }
+    );
+    drop(held);
+    let report = wgpu_norm::check::norm(&context, LayerNorm::new(&[64]), &[3, 64]).unwrap();
+    assert!(report.worst() < crate::common::TOLERANCE);
+}

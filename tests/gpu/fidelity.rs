@@ -1,0 +1,48 @@
+//! Results are the same from run to run, and the comparison notices when they are wrong.
+
+use wgpu_norm::check::{Case, Row, results};
+use wgpu_norm::{BatchNorm, GroupNorm, LayerNorm, Mode, Norm};
+
+use crate::common::{STRATEGIES, TOLERANCE, devices};
+
+#[test]
+fn repeats_bit_for_bit() {
+    let norms: [(Norm, &[usize]); 3] = [
+        (BatchNorm::new(5).into(), &[40, 5, 9]),
+        (GroupNorm::new(2, 6).into(), &[3, 6, 50]),
+        (LayerNorm::new(&[1001]).into(), &[9, 1001]),
+    ];
+    for (device, context) in devices() {
+        for (norm, shape) in &norms {
+            for strategy in STRATEGIES {
+                let mut case = Case::random(norm, Mode::TRAINING, shape, 8).unwrap();
+                case.strategy = strategy;
+                let Ok(first) = results(&context, &case) else {
+                    continue;
+                };
+                for _ in 0..5 {
+                    let again = results(&context, &case).unwrap();
+                    assert_eq!(first, again, "{device} {norm:?} {strategy:?}");
+                }
+            }
+        }
+    }
+}
+
+/// One element off by as little as matters, one not written, one infinite: each must be seen.
+#[test]
+fn the_comparison_fails_when_one_element_is_wrong() {
+    let norm = LayerNorm::new(&[1000]).into();
+    let case = Case::random(&norm, Mode::TRAINING, &[20, 1000], 1).unwrap();
+    let context = crate::common::context();
+    let output = &results(context, &case).unwrap()["output"];
+    let want: Vec<f64> = output.iter().map(|&x| f64::from(x)).collect();
+    for wrong in [output[17] + 0.01, f32::NAN, f32::INFINITY] {
+        let mut spoiled = output.clone();
+        spoiled[17] = wrong;
+        let row = Row::new(String::new(), "output", &spoiled, &want, 0.0);
+        assert!(row.error > TOLERANCE, "{wrong} passed: {}", row.error);
+    }
+    let short = Row::new(String::new(), "output", &output[1..], &want, 0.0);
+    assert!(short.error.is_infinite());
+}

@@ -1,0 +1,14 @@
+//! Everything that runs on a device. One binary, one device.
+//!
+//! Without an adapter every test fails, with the sentence of `Error::NoAdapter`: a skip is not a pass.
+
+mod common;
+
+mod errors;
+mod fidelity;
+mod layers;
+mod plans;
+mod pytorch;
+mod semantics;
+mod sizes;
+mod sweep;

@@ -1,0 +1,98 @@
+//! Sizes at which indices, dispatches and loop counts run into limits.
+//!
+//! lavapipe of Mesa 22.3 silently stops an invocation after 65,535 loop iterations, and no device dispatches more than
+//! 65,535 workgroups in one dimension.
+
+use wgpu_norm::check::Case;
+use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm, Strategy};
+
+use crate::common::{check, context, devices};
+
+fn both_modes(norm: impl Into<Norm>, shape: &[usize]) {
+    let norm = norm.into();
+    for mode in [Mode::TRAINING, Mode::EVAL] {
+        let case = Case::random(&norm, mode, shape, 9).unwrap();
+        check("own", context(), &case);
+    }
+}
+
+#[test]
+fn a_million_rows() {
+    both_modes(LayerNorm::new(&[3]), &[1_000_003, 3]);
+    both_modes(RmsNorm::new(&[4]), &[1_000_003, 4]);
+}
+
+#[test]
+fn a_batch_of_a_million_per_channel() {
+    both_modes(BatchNorm::new(2), &[1_000_003, 2]);
+    both_modes(BatchNorm::new(1), &[1_000_003, 1]);
+}
+
+#[test]
+fn one_row_of_ten_million() {
+    both_modes(LayerNorm::new(&[10_000_019]), &[1, 10_000_019]);
+}
+
+#[test]
+fn one_row_of_ten_million_root_mean_square() {
+    both_modes(RmsNorm::new(&[10_000_019]), &[1, 10_000_019]);
+}
+
+#[test]
+fn a_batch_of_70_000() {
+    both_modes(BatchNorm::new(3), &[70_000, 3, 7]);
+    both_modes(BatchNorm::new(3), &[70_000, 3, 1, 1]);
+    both_modes(
+        InstanceNorm::new(3).affine(true).track_running_stats(true),
+        &[70_000, 3, 5],
+    );
+    both_modes(GroupNorm::new(2, 6), &[70_000, 6, 1, 1]);
+}
+
+/// Groups that would exceed the iterations of one invocation if the ladder did not split them.
+#[test]
+fn groups_longer_than_a_loop_may_run() {
+    both_modes(BatchNorm::new(2), &[8, 2, 300, 299]);
+    both_modes(InstanceNorm::new(2).affine(true), &[1, 2, 1031, 1033]);
+    both_modes(GroupNorm::new(1, 3), &[1, 3, 601, 599]);
+    both_modes(LayerNorm::new(&[600_011]), &[2, 600_011]);
+}
+
+/// The same rows alone and in a large batch, bit for bit: the order of a sum does not depend on what else there is.
+#[test]
+fn a_row_does_not_depend_on_its_batch() {
+    for (device, context) in devices() {
+        for columns in [5, 64, 1000, 3001, 20_000] {
+            let norm = LayerNorm::new(&[columns]).into();
+            let large = Case::random(&norm, Mode::TRAINING, &[9, columns], 6).unwrap();
+            let mut one = large.clone();
+            one.shape = vec![1, columns];
+            one.input.truncate(columns);
+            one.grad_output.truncate(columns);
+            let [one, large] =
+                [one, large].map(|case| wgpu_norm::check::results(&context, &case).unwrap());
+            for tensor in ["output", "grad_input"] {
+                assert_eq!(
+                    one[tensor],
+                    large[tensor][..columns],
+                    "{device} {columns} {tensor}"
+                );
+            }
+        }
+    }
+}
+
+/// The limit is on the loops of all strategies together, the forced ones as well.
+#[test]
+fn forced_strategies_refuse_what_they_cannot_carry() {
+    let norm: Norm = LayerNorm::new(&[1_000_000]).into();
+    for (device, context) in devices() {
+        for strategy in [Strategy::Resident, Strategy::Looped] {
+            let mut case = Case::random(&norm, Mode::TRAINING, &[1, 1_000_000], 7).unwrap();
+            case.strategy = Some(strategy);
+            // Either refused, or right.
+            let report = check(device, &context, &case);
+            assert!(strategy == Strategy::Looped || report.is_none());
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Every norm, pass, mode and strategy over a list of shapes, on all rungs of the ladder, against f64.
+
+use wgpu_norm::check::{Case, Report};
+use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
+
+use crate::common::{STRATEGIES, check, context, devices, shapes};
+
+/// One test body for all: every shape, mode, strategy and device.
+fn sweep(shapes: Vec<(Norm, Vec<usize>)>) {
+    let (mut count, mut worst) = (0, Report::default());
+    for (device, context) in devices() {
+        for (seed, (norm, shape)) in shapes.iter().enumerate() {
+            // Without running statistics all modes are the same.
+            let modes = 1 + usize::from(norm.tracks_running_stats());
+            for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+                let case = Case::random(norm, mode, shape, seed as u64).unwrap();
+                for strategy in STRATEGIES {
+                    let case = Case {
+                        strategy,
+                        ..case.clone()
+                    };
+                    if let Some(report) = check(device, &context, &case) {
+                        worst.rows.extend(report.worst_row().cloned());
+                        count += 1;
+                    }
+                }
+            }
+        }
+    }
+    let worst = worst.worst_row().unwrap();
+    println!(
+        "{count} comparisons, worst {:.1e}: {} {}",
+        worst.error, worst.case, worst.tensor
+    );
+    // The ladder's choice on four devices, at least.
+    assert!(count >= shapes.len() * 4);
+}
+
+#[test]
+fn batch_norm() {
+    sweep(shapes::batch());
+}
+
+#[test]
+fn instance_norm() {
+    sweep(shapes::instance());
+}
+
+#[test]
+fn group_norm() {
+    sweep(shapes::group());
+}
+
+#[test]
+fn layer_norm() {
+    sweep(shapes::layer());
+}
+
+#[test]
+fn rms_norm() {
+    sweep(shapes::rms());
+}
+
+/// Weight and bias each there or not, running statistics kept or not and averaged in either way, in all modes.
+#[test]
+fn every_combination_of_optional_parts() {
+    let mut norms: Vec<(Norm, &[usize])> = Vec::new();
+    for (weight, bias) in [(false, false), (true, false), (false, true), (true, true)] {
+        for (track, momentum) in [
+            (false, None),
+            (true, None),
+            (true, Some(0.1)),
+            (true, Some(1.0)),
+        ] {
+            let batch = BatchNorm::new(4).weight(weight).bias(bias);
+            let batch = batch.track_running_stats(track).momentum(momentum);
+            norms.push((batch.into(), &[3, 4, 5]));
+            norms.push((batch.into(), &[6, 4]));
+            let instance = InstanceNorm::new(4).weight(weight).bias(bias);
+            let instance = instance.track_running_stats(track).momentum(momentum);
+            norms.push((instance.into(), &[3, 4, 2, 4]));
+        }
+        let group = GroupNorm::new(2, 4).weight(weight).bias(bias);
+        norms.push((group.into(), &[3, 4, 5]));
+        norms.push((group.into(), &[3, 4]));
+        let layer = LayerNorm::new(&[3, 4]).weight(weight).bias(bias);
+        norms.push((layer.into(), &[5, 3, 4]));
+        norms.push((RmsNorm::new(&[12]).weight(weight).into(), &[5, 12]));
+    }
+    let modes = [
+        Mode::TRAINING,
+        Mode::TRAINING.update_running(false),
+        Mode::EVAL,
+    ];
+    for (seed, (norm, shape)) in norms.iter().enumerate() {
+        for mode in modes {
+            for strategy in STRATEGIES {
+                let mut case = Case::random(norm, mode, shape, seed as u64).unwrap();
+                case.strategy = strategy;
+                check("own", context(), &case);
+            }
+        }
+    }
+}
+
+/// The mean is up to a million standard deviations away from 0: f32 holds the input, so it holds the answer.
+#[test]
+fn any_offset() {
+    let norms: [(Norm, &[usize]); 7] = [
+        (BatchNorm::new(3).into(), &[4, 3, 6, 6]),
+        (BatchNorm::new(5).into(), &[70, 5]),
+        (InstanceNorm::new(3).affine(true).into(), &[2, 3, 33]),
+        (GroupNorm::new(2, 4).into(), &[2, 4, 64]),
+        (LayerNorm::new(&[1000]).into(), &[3, 1000]),
+        (LayerNorm::new(&[5003]).into(), &[2, 5003]),
+        (RmsNorm::new(&[1000]).into(), &[3, 1000]),
+    ];
+    for (device, context) in devices() {
+        for (norm, shape) in &norms {
+            for offset in [100.0, -1e4, 1e6] {
+                for strategy in STRATEGIES {
+                    let case = Case::random(norm, Mode::TRAINING, shape, 3).unwrap();
+                    let mut case = case.offset(offset);
+                    case.strategy = strategy;
+                    check(device, &context, &case);
+                }
+            }
+        }
+    }
+}
