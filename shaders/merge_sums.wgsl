@@ -1,8 +1,9 @@
-// Pairs of partial sums in two planes merged, one team per item. A vector of the walk is one pair.
+// Pairs of partial sums in two planes merged, one team per part of an item. A vector of the walk is one pair.
 // Over channels the sums are the gradients of bias and weight.
 
 fn run(workgroup: u32) {
-    let task = task_at(workgroup * TEAMS + team);
+    let index = workgroup * TEAMS + team;
+    let task = task_at(index);
     var own = Partial();
     for (var done = 0u; done < task.vectors; done += HELD) {
         var block = Partial();
@@ -14,9 +15,9 @@ fn run(workgroup: u32) {
     }
     let sums = team_reduce(own);
     if (task.exists && lane == 0u) {
-        store_sums(task.item, sums.x);
-        store_sums(params.items + task.item, sums.y);
-        store_grad_bias(task.item, sums.x);
-        store_grad_weight(task.item, sums.y);
+        store_sums(index, sums.x);
+        store_sums(params.tasks + index, sums.y);
+        store_grad_bias(index, sums.x);
+        store_grad_weight(index, sums.y);
     }
 }

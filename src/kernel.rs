@@ -23,6 +23,7 @@ pub enum Slot {
     NumBatchesTracked,
     Partials,
     Sums,
+    Merged,
     Averages,
 }
 
@@ -249,6 +250,7 @@ impl Slot {
             Self::NumBatchesTracked => "num_batches_tracked",
             Self::Partials => "partials",
             Self::Sums => "sums",
+            Self::Merged => "merged",
             Self::Averages => "averages",
         }
     }

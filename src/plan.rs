@@ -115,17 +115,7 @@ impl Plan {
         mode: Mode,
         strategy: Strategy,
     ) -> Result<Self> {
-        let plan = Self::build(context, norm.into(), shape, mode, Some(strategy))?;
-        if let Some(problem) = &plan.problem {
-            Recipe::forward(problem, context.caps(), plan.strategy)?;
-            let wanted = Wanted {
-                input: true,
-                weight: true,
-                bias: true,
-            };
-            Recipe::backward(problem, context.caps(), plan.strategy, wanted)?;
-        }
-        Ok(plan)
+        Self::build(context, norm.into(), shape, mode, Some(strategy))
     }
 
     fn build(
@@ -135,7 +125,7 @@ impl Plan {
         mode: Mode,
         strategy: Option<Strategy>,
     ) -> Result<Self> {
-        Ok(Self {
+        let plan = Self {
             problem: norm.lower(shape, mode)?,
             context: context.clone(),
             norm,
@@ -144,7 +134,15 @@ impl Plan {
             strategy,
             forward: Default::default(),
             backward: Default::default(),
-        })
+        };
+        // What cannot be done is said here, not at the first use.
+        plan.forward_recipe()?;
+        plan.backward_recipe(Wanted {
+            input: true,
+            weight: plan.norm.has_weight(),
+            bias: plan.norm.has_bias(),
+        })?;
+        Ok(plan)
     }
 
     /// The norm.

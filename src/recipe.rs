@@ -11,8 +11,11 @@ use crate::error::Result;
 use crate::geometry::Problem;
 use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
-use crate::source::Variant;
-use crate::strategy::Strategy;
+use crate::source::{Slots, Variant};
+use crate::strategy::{self, Strategy};
+
+/// Partial results that a team merges at most in one launch.
+const MOST_MERGED: u32 = 16_384;
 
 /// One launch.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,18 +28,16 @@ pub struct Step {
     pub params: Params,
     /// Number of workgroups.
     pub workgroups: u32,
-    /// Slots that are bound to another tensor than their name says.
-    pub renamed: Option<(Slot, Slot)>,
+    /// Slots that are bound to another tensor than their name says, and that tensor.
+    pub renamed: Vec<(Slot, Slot)>,
 }
 
 impl Step {
     /// The tensor behind a slot.
     #[must_use]
     pub fn operand(&self, slot: Slot) -> Slot {
-        match self.renamed {
-            Some((renamed, operand)) if renamed == slot => operand,
-            _ => slot,
-        }
+        let renamed = self.renamed.iter().find(|(renamed, _)| *renamed == slot);
+        renamed.map_or(slot, |(_, operand)| *operand)
     }
 
     /// Workgroups in x and y: x alone may not go over the device's limit.
@@ -58,6 +59,8 @@ pub struct Recipe {
     pub partials_bytes: u64,
     /// Bytes of scratch for sums.
     pub sums_bytes: u64,
+    /// Bytes of scratch between two launches that merge.
+    pub merged_bytes: u64,
 }
 
 impl Recipe {
@@ -88,6 +91,7 @@ impl Recipe {
             steps: Vec::new(),
             partials_bytes: 0,
             sums_bytes: 0,
+            merged_bytes: 0,
         }
     }
 
@@ -96,8 +100,47 @@ impl Recipe {
         self.partials_bytes = self.partials_bytes.max(bytes);
     }
 
-    /// Makes room for two sums per item.
-    fn needs_sums(&mut self, items: u32) {
-        self.sums_bytes = self.sums_bytes.max(8 * u64::from(items));
+    /// Merges `parts` pairs of sums of each of `items` items, which lie in `from` in planes `plane` numbers apart:
+    /// in one launch, or in two where a lane of a single one would have too many.
+    fn merge_sums(
+        &mut self,
+        problem: &Problem,
+        caps: &Caps,
+        from: (Slot, u32),
+        (items, parts): (u32, u32),
+        optional: Slots,
+    ) {
+        let (mut from, mut parts) = (from, parts);
+        if parts > MOST_MERGED {
+            let (chunks, chunk) = strategy::parts(parts, MOST_MERGED);
+            let sums = Slots::default().with(Slot::Sums);
+            let mut first = job::merge_step(
+                problem,
+                caps,
+                Kernel::MergeSums,
+                items,
+                (parts, chunk),
+                sums,
+            );
+            first.params.plane = from.1;
+            first.renamed = vec![(Slot::Partials, from.0), (Slot::Sums, Slot::Merged)];
+            self.steps.push(first);
+            self.merged_bytes = self.merged_bytes.max(8 * u64::from(items * chunks));
+            (from, parts) = ((Slot::Merged, items * chunks), chunks);
+        }
+        if optional.contains(Slot::Sums) {
+            self.sums_bytes = self.sums_bytes.max(8 * u64::from(items));
+        }
+        let mut last = job::merge_step(
+            problem,
+            caps,
+            Kernel::MergeSums,
+            items,
+            (parts, parts),
+            optional,
+        );
+        last.params.plane = from.1;
+        last.renamed = vec![(Slot::Partials, from.0)];
+        self.steps.push(last);
     }
 }

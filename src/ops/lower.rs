@@ -9,7 +9,7 @@ impl Norm {
     ///
     /// # Errors
     /// Those of [`Norm::validate_shape`].
-    pub(crate) fn lower(&self, shape: &[usize], mode: Mode) -> Result<Option<Problem>> {
+    pub fn lower(&self, shape: &[usize], mode: Mode) -> Result<Option<Problem>> {
         let elements = self.validate_shape(shape, mode)? as u32;
         if elements == 0 {
             return Ok(None);

@@ -22,6 +22,7 @@ pub(super) struct Prepared {
     params: wgpu::Buffer,
     partials: Option<wgpu::Buffer>,
     sums: Option<wgpu::Buffer>,
+    merged: Option<wgpu::Buffer>,
     statistics: Option<wgpu::Buffer>,
 }
 
@@ -65,13 +66,14 @@ impl Prepared {
             params: upload_params(context, &steps, stride)?,
             partials: scratch("wgpu-norm.partials", recipe.partials_bytes)?,
             sums: scratch("wgpu-norm.sums", recipe.sums_bytes)?,
+            merged: scratch("wgpu-norm.merged", recipe.merged_bytes)?,
             statistics: scratch("wgpu-norm.statistics", own_statistics.unwrap_or(0))?,
             steps,
         })
     }
 
     pub(super) fn scratch(&self) -> Vec<wgpu::Buffer> {
-        [&self.partials, &self.sums, &self.statistics]
+        [&self.partials, &self.sums, &self.merged, &self.statistics]
             .into_iter()
             .flatten()
             .cloned()
@@ -144,6 +146,7 @@ impl Prepared {
         let buffer = match slot {
             Slot::Partials => &self.partials,
             Slot::Sums => &self.sums,
+            Slot::Merged => &self.merged,
             Slot::Statistics => &self.statistics,
             _ => &None,
         };

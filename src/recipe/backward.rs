@@ -3,7 +3,7 @@
 //! Gradients of weight and bias come first wherever they read what `grad_input` may overwrite.
 
 use super::Recipe;
-use super::job::{Job, merge_step};
+use super::job::Job;
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::geometry::{Problem, Walk};
@@ -162,18 +162,9 @@ impl Builder<'_> {
 
     /// All `partials`, merged to `items` pairs of sums.
     fn merge(&mut self, items: u32, partials: u32, optional: Slots) {
-        if optional.contains(Slot::Sums) {
-            self.recipe.needs_sums(items);
-        }
-        let parts = partials / items;
-        self.recipe.steps.push(merge_step(
-            self.problem,
-            self.caps,
-            Kernel::MergeSums,
-            items,
-            parts,
-            optional,
-        ));
+        let (from, size) = ((Slot::Partials, partials), (items, partials / items));
+        self.recipe
+            .merge_sums(self.problem, self.caps, from, size, optional);
     }
 
     fn merge_parameters(&mut self, partials: u32) {

@@ -35,7 +35,7 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
             caps,
             Kernel::MergeStatistics,
             problem.groups.items,
-            parts.parts,
+            (parts.parts, parts.parts),
             Slots::default(),
         ));
         recipe.steps.push(normalize(problem, caps, forced));
@@ -82,23 +82,13 @@ fn update_running(
         step.params.plane = planes;
         Slot::Statistics
     } else {
-        let optional = Slots::default().with(Slot::Sums);
-        let mut sum = merge_step(
-            problem,
-            caps,
-            Kernel::MergeSums,
-            channels,
-            samples,
-            optional,
-        );
-        sum.params.plane = planes;
-        sum.renamed = Some((Slot::Partials, Slot::Statistics));
-        recipe.needs_sums(channels);
-        recipe.steps.push(sum);
+        let sums = Slots::default().with(Slot::Sums);
+        let (from, size) = ((Slot::Statistics, planes), (channels, samples));
+        recipe.merge_sums(problem, caps, from, size, sums);
         step.params.plane = channels;
         Slot::Sums
     };
-    step.renamed = Some((Slot::Averages, averages));
+    step.renamed = vec![(Slot::Averages, averages)];
     step.variant.cumulative = update.momentum.is_none();
     step.params = Params {
         momentum: update.momentum.unwrap_or(0.0),

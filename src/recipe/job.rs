@@ -137,18 +137,18 @@ impl<'a> Job<'a> {
             },
             params,
             workgroups: workgroups(&self.tile, self.tasks()),
-            renamed: None,
+            renamed: Vec::new(),
         }
     }
 }
 
-/// A launch that merges `parts` partial results of each of `items` items.
+/// A launch that merges `parts` partial results of each of `items` items, `part` at a time.
 pub(super) fn merge_step(
     problem: &Problem,
     caps: &Caps,
     kernel: Kernel,
     items: u32,
-    parts: u32,
+    (parts, part): (u32, u32),
     optional: Slots,
 ) -> Step {
     let layout = Layout {
@@ -157,21 +157,22 @@ pub(super) fn merge_step(
     };
     let tile = Tile {
         tasks_per_team: 1,
-        ..strategy::tile(layout, parts, Load::Forward, caps)
+        ..strategy::tile(layout, part, Load::Forward, caps)
     };
+    let tasks = items * parts.div_ceil(part);
     Step {
         kernel,
         variant: plain_variant(problem, tile, optional),
         params: Params {
             items,
-            tasks: items,
+            tasks,
             item_vectors: parts,
-            part_vectors: parts,
+            part_vectors: part,
             plane: items * parts,
             ..common_params(problem)
         },
-        workgroups: workgroups(&tile, items),
-        renamed: None,
+        workgroups: workgroups(&tile, tasks),
+        renamed: Vec::new(),
     }
 }
 
@@ -202,7 +203,7 @@ pub(super) fn channel_step(
         } else {
             workgroups(&tile, items)
         },
-        renamed: None,
+        renamed: Vec::new(),
     }
 }
 

@@ -1,0 +1,147 @@
+//! Every element read and written exactly once, by whatever recipe; no limit exceeded.
+
+use proptest::prelude::*;
+use wgpu_norm::geometry::Problem;
+use wgpu_norm::kernel::Kernel;
+use wgpu_norm::recipe::Step;
+use wgpu_norm::{Caps, Mode, Norm, Recipe};
+
+use crate::problems::{caps, norm, recipes};
+use crate::simulation;
+
+/// Loop iterations of an invocation that lavapipe of Mesa 22.3 runs.
+const LAVAPIPE_ITERATIONS: u32 = 65_535;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_element_exactly_once((norm, shape) in norm(3000), caps in caps()) {
+        for recipe in recipes(&norm, &shape, &caps) {
+            covers(&norm, &shape, &recipe, &caps);
+        }
+    }
+
+    /// Shapes too large to be simulated: their parameters alone.
+    #[test]
+    fn no_limit_is_exceeded((norm, shape) in norm(1 << 29), caps in caps()) {
+        for recipe in recipes(&norm, &shape, &caps) {
+            for step in &recipe.steps {
+                within_limits(step, &caps);
+            }
+            let tensor = 4 * shape.iter().product::<usize>() as u64;
+            if recipe.partials_bytes > 0 && tensor > 1 << 20 {
+                prop_assert!(recipe.partials_bytes <= tensor * 4, "{recipe:#?}");
+            }
+        }
+    }
+}
+
+fn covers(norm: &Norm, shape: &[usize], recipe: &Recipe, caps: &Caps) {
+    let problem = norm.lower(shape, Mode::TRAINING).unwrap().unwrap();
+    for step in &recipe.steps {
+        within_limits(step, caps);
+        match step.kernel {
+            Kernel::RunningMoments | Kernel::UpdateRunning => {}
+            Kernel::MergeStatistics | Kernel::MergeSums => merges_all(step),
+            _ => walks_all(norm, shape, &problem, step),
+        }
+    }
+}
+
+fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, step: &Step) {
+    let (v, elements) = (step.variant.vector, problem.elements);
+    assert_eq!(elements % v, 0);
+    let mut seen = vec![false; (elements / v) as usize];
+    let [x, y] = step.grid(&Caps::WEBGPU);
+    let most = simulation::walk(step, x * y, |offset, item, partner| {
+        assert!(
+            !std::mem::replace(&mut seen[offset as usize], true),
+            "{offset} twice: {step:#?}"
+        );
+        let channel = channel_of(norm, shape, offset * v);
+        let found = if step.variant.items_are_groups {
+            // Vectors of channels are counted in fours.
+            if step.variant.channel_vector {
+                partner * 4
+            } else {
+                partner
+            }
+        } else {
+            item
+        };
+        assert_eq!(found, channel, "{step:#?}");
+    });
+    assert!(!seen.contains(&false), "elements left out: {step:#?}");
+    if step.variant.resident {
+        assert!(
+            most <= step.variant.held,
+            "registers for {}: {step:#?}",
+            step.variant.held
+        );
+    }
+}
+
+/// The channel of an element by the norms' own definition.
+fn channel_of(norm: &Norm, shape: &[usize], offset: u32) -> u32 {
+    match norm {
+        Norm::Layer(_) | Norm::Rms(_) => offset % *shape.last().unwrap() as u32,
+        _ => {
+            let spatial: usize = shape[2..].iter().product();
+            offset / spatial as u32 % shape[1] as u32
+        }
+    }
+}
+
+fn merges_all(step: &Step) {
+    let partials = step.params.items * step.params.item_vectors;
+    let mut seen = vec![false; partials as usize];
+    simulation::merge(step, |index| {
+        assert!(
+            !std::mem::replace(&mut seen[index as usize], true),
+            "{index} twice: {step:#?}"
+        );
+    });
+    assert!(!seen.contains(&false), "partials left out: {step:#?}");
+}
+
+fn within_limits(step: &Step, caps: &Caps) {
+    let (p, tile) = (&step.params, step.variant.tile);
+    let [x, y] = step.grid(caps);
+    assert!(x <= caps.max_workgroups_per_dimension || y > 1, "{step:#?}");
+    assert!(x >= 1 && u64::from(x) * u64::from(y) >= u64::from(step.workgroups));
+    let size = tile.workgroup_size();
+    assert!(size <= caps.max_workgroup_size && size >= 1, "{step:#?}");
+    assert!(tile.lanes.is_power_of_two());
+    if let Some((min, max)) = caps.subgroups
+        && tile.team == (wgpu_norm::source::Team::Subgroup { min_size: min })
+    {
+        // A slice of every subgroup, or whole ones of any size; and no subgroup is cut.
+        assert!(
+            tile.lanes <= min || tile.lanes.is_multiple_of(max),
+            "{step:#?}"
+        );
+        assert!(size.is_multiple_of(max), "{step:#?}");
+    }
+    // Indices past the last task are computed before they are found to be past it.
+    let padded = u64::from(x) * u64::from(y) * u64::from(tile.tasks_per_team * tile.teams);
+    assert!(padded + 1 < 1 << 32, "{step:#?}");
+    let parts = u64::from(p.item_vectors.div_ceil(p.part_vectors.max(1)));
+    assert!(
+        padded / u64::from(p.items) * u64::from(p.part_vectors.max(1)) < 1 << 32 || parts > 1,
+        "{step:#?}"
+    );
+    let iterations = match step.kernel {
+        Kernel::RunningMoments => 1,
+        Kernel::UpdateRunning => p.items.div_ceil(tile.teams),
+        // One per partial and one per block.
+        Kernel::MergeSums | Kernel::MergeStatistics => 2 * p.part_vectors.div_ceil(tile.lanes),
+        _ => {
+            let vectors =
+                u64::from(p.part_vectors.div_ceil(tile.lanes)) * u64::from(tile.tasks_per_team);
+            // Six iterations per vector, padded to a block; see `ITERATIONS_PER_VECTOR`.
+            6 * (vectors as u32).next_multiple_of(step.variant.held)
+        }
+    };
+    assert!(iterations <= LAVAPIPE_ITERATIONS, "{iterations}: {step:#?}");
+}

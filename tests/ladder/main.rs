@@ -1,0 +1,6 @@
+//! The ladder without a GPU: what the recipes of random problems on random devices touch, and whether their shaders are valid.
+
+mod coverage;
+mod problems;
+mod simulation;
+mod wgsl;

@@ -1,0 +1,68 @@
+//! The index arithmetic of shaders/lib/walk.wgsl, in Rust, from the same parameters, with overflow checks.
+
+use wgpu_norm::recipe::Step;
+use wgpu_norm::source::Team;
+
+/// What one lane does: `visit` gets the offset and the partner of each of its vectors.
+fn lane(step: &Step, index: u32, lane: u32, visit: &mut impl FnMut(u32, u32, u32)) -> u32 {
+    let (p, lanes) = (&step.params, step.variant.tile.lanes);
+    let begin = index / p.items * p.part_vectors;
+    let end = (begin + p.part_vectors).min(p.item_vectors);
+    let first = begin + lane;
+    if index >= p.tasks || first >= end {
+        return 0;
+    }
+    let vectors = (end - first + lanes - 1) / lanes;
+    let item = index % p.items;
+    let outer = item / p.items_per_outer;
+    let inner = item - outer * p.items_per_outer;
+    let base = outer * p.outer_stride + inner * p.item_stride;
+    let partner_of_item = item * p.partner_multiplier / p.partner_divisor % p.partner_modulus;
+    let mut run = first / p.run_length;
+    let mut within = first - run * p.run_length;
+    for _ in 0..vectors {
+        let offset = base + run * p.run_stride + within;
+        let partner = partner_of_item + run * p.partner_per_run + within * p.partner_per_element;
+        visit(offset, item, partner);
+        run += p.step_runs;
+        within += p.step_within;
+        if within >= p.run_length {
+            within -= p.run_length;
+            run += 1;
+        }
+    }
+    vectors
+}
+
+/// All lanes of all workgroups that are dispatched; returns the most vectors of one lane.
+pub(crate) fn walk(step: &Step, workgroups: u32, mut visit: impl FnMut(u32, u32, u32)) -> u32 {
+    let tile = step.variant.tile;
+    let mut most = 0;
+    for workgroup in 0..workgroups {
+        for k in 0..tile.tasks_per_team {
+            for local in 0..tile.workgroup_size() {
+                let (lane_index, team) = match tile.team {
+                    Team::Workgroup { across: true } => (local / tile.teams, local % tile.teams),
+                    _ => (local % tile.lanes, local / tile.lanes),
+                };
+                let index = (workgroup * tile.tasks_per_team + k) * tile.teams + team;
+                most = most.max(lane(step, index, lane_index, &mut visit));
+            }
+        }
+    }
+    most
+}
+
+/// The partial results that a merging launch reads, by index.
+pub(crate) fn merge(step: &Step, mut visit: impl FnMut(u32)) {
+    let (p, lanes) = (&step.params, step.variant.tile.lanes);
+    for index in 0..p.tasks {
+        let begin = index / p.items * p.part_vectors;
+        let end = (begin + p.part_vectors).min(p.item_vectors);
+        for lane in 0..lanes {
+            for part in (begin + lane..end).step_by(lanes as usize) {
+                visit(part * p.items + index % p.items);
+            }
+        }
+    }
+}
