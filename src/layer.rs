@@ -38,6 +38,9 @@ pub struct Layer {
     plans: Mutex<HashMap<(Vec<usize>, Mode), Arc<Plan>>>,
 }
 
+/// Plans that a layer keeps: inputs of ever new shapes must not fill the memory with scratch buffers.
+const MOST_PLANS: usize = 64;
+
 #[derive(Debug)]
 struct OwnRunning {
     mean: Tensor,
@@ -176,7 +179,12 @@ impl Layer {
         if let Some(plan) = plans.get(&key) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(Plan::new(&self.context, self.norm.clone(), shape, mode)?);
+        let plan = Plan::new(&self.context, self.norm.clone(), shape, mode)?;
+        // A layer's outputs are new tensors each time: keeping them would only keep their memory.
+        let plan = Arc::new(plan.without_kept_tensors());
+        if plans.len() == MOST_PLANS {
+            plans.clear();
+        }
         plans.insert(key, plan.clone());
         Ok(plan)
     }

@@ -23,6 +23,9 @@ use prepared::Prepared;
 /// the caller's own commands, any number of times. They submit nothing and wait for nothing. The first forward and the
 /// first backward pass of a plan compile pipelines and allocate scratch memory; later ones do neither.
 ///
+/// To record without allocating, a plan keeps the bind groups of the last 8 sets of tensors that it was recorded with, and these
+/// keep the tensors' memory from being freed: [`Plan::forget_tensors`] lets go of them.
+///
 /// Scratch memory is the plan's own and is used in the order of submission, so that one plan may be recorded
 /// into several encoders, from several threads.
 #[derive(Debug)]
@@ -34,6 +37,7 @@ pub struct Plan {
     strategy: Option<Strategy>,
     /// `None` for tensors without elements.
     problem: Option<Problem>,
+    keep_bind_groups: bool,
     /// With statistics of its own, or the caller's.
     forward: [Lazy; 2],
     /// By the gradients wanted.
@@ -132,6 +136,7 @@ impl Plan {
             mode,
             shape: shape.to_vec(),
             strategy,
+            keep_bind_groups: true,
             forward: Default::default(),
             backward: Default::default(),
         };
@@ -214,6 +219,20 @@ impl Plan {
             .collect()
     }
 
+    /// Lets go of the tensors that the plan was recorded with.
+    pub fn forget_tensors(&self) {
+        let prepared = self.forward.iter().chain(&self.backward);
+        for prepared in prepared.filter_map(|lazy| lock(lazy).clone()) {
+            prepared.forget_tensors();
+        }
+    }
+
+    /// A plan that holds on to no tensors: for callers whose tensors are new each time.
+    pub(crate) const fn without_kept_tensors(mut self) -> Self {
+        self.keep_bind_groups = false;
+        self
+    }
+
     /// The number of bind groups kept: one per launch and set of tensors that it was recorded with lately.
     #[must_use]
     pub fn bind_group_count(&self) -> usize {
@@ -245,6 +264,7 @@ impl Plan {
                 &self.context,
                 recipe,
                 own_statistics.then(|| self.statistics_bytes()),
+                self.keep_bind_groups,
             )
         })?;
         prepared.record(&self.context, encoder, "forward", &operands)
@@ -283,7 +303,7 @@ impl Plan {
             | usize::from(wanted.bias) << 2;
         let prepared = prepare(&self.backward[index], || {
             let recipe = Recipe::backward(&problem, self.context.caps(), self.strategy, wanted)?;
-            Prepared::new(&self.context, recipe, None)
+            Prepared::new(&self.context, recipe, None, self.keep_bind_groups)
         })?;
         prepared.record(&self.context, encoder, "backward", &operands)
     }

@@ -22,8 +22,9 @@ pub struct Row {
 impl Row {
     /// Compares `got` with `want`.
     ///
-    /// `scale` is the norm of what the result is a difference of: where a result cancels out (the input gradient of a group
-    /// of two elements, say), rounding errors are relative to that and not to the result. 0 if there is no such thing.
+    /// `scale` is the size of what the result is a difference or a sum of: where a result cancels out (the input gradient of
+    /// a group of two elements, or by chance a sum of random terms), rounding errors are relative to that and not to the
+    /// result. 0 if there is no such thing.
     #[must_use]
     pub fn new(case: String, tensor: &'static str, got: &[f32], want: &[f64], scale: f64) -> Self {
         Self {

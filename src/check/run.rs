@@ -23,10 +23,10 @@ pub fn run(context: &Context, case: &Case) -> Result<Report> {
     let name = format!("{} {:?} {mode} {strategy}", case.norm.name(), case.shape);
     let rows = want.tensors.iter().map(|(&tensor, values)| {
         let got = got.get(tensor).map_or(&[][..], Vec::as_slice);
-        let scale = if tensor == "grad_input" {
-            want.grad_input_scale
-        } else {
-            0.0
+        let scale = match tensor {
+            "grad_input" => want.grad_input_scale,
+            "grad_weight" | "grad_bias" => want.grad_output_norm,
+            _ => 0.0,
         };
         Row::new(name.clone(), tensor, got, values, scale)
     });
@@ -40,6 +40,8 @@ struct Expected {
     tensors: BTreeMap<&'static str, Vec<f64>>,
     /// About ‖rstd · weight · grad_output‖: what the input gradient is a difference of.
     grad_input_scale: f64,
+    /// ‖grad_output‖: the size of a sum of its terms whose signs are random, and of such a sum times x̂.
+    grad_output_norm: f64,
 }
 
 impl Expected {
@@ -89,6 +91,7 @@ impl Expected {
                 .filter_map(|(name, values)| Some((name, values?)))
                 .collect(),
             grad_input_scale: (squares * input.len() as f64).sqrt(),
+            grad_output_norm: (mean_square(&grad_output) * grad_output.len() as f64).sqrt(),
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::scope::scoped;
 use crate::source;
 use crate::tensor::new_buffer;
 
-/// Bind groups kept per launch: a training loop uses the same few buffers again and again.
+/// Bind groups kept per launch, where a plan keeps any: a loop that reuses its buffers has a few sets of them.
 const KEPT_BIND_GROUPS: usize = 8;
 
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(super) struct Prepared {
     sums: Option<wgpu::Buffer>,
     merged: Option<wgpu::Buffer>,
     statistics: Option<wgpu::Buffer>,
+    keep_bind_groups: bool,
 }
 
 #[derive(Debug)]
@@ -38,10 +39,12 @@ struct PreparedStep {
 
 impl Prepared {
     /// `own_statistics`: bytes of statistics that the caller does not want to see.
+    /// `keep_bind_groups`: they hold the caller's buffers alive.
     pub(super) fn new(
         context: &Context,
         recipe: Recipe,
         own_statistics: Option<u64>,
+        keep_bind_groups: bool,
     ) -> Result<Self> {
         let scratch = |label, bytes: u64| {
             (bytes > 0)
@@ -68,6 +71,7 @@ impl Prepared {
             sums: scratch("wgpu-norm.sums", recipe.sums_bytes)?,
             merged: scratch("wgpu-norm.merged", recipe.merged_bytes)?,
             statistics: scratch("wgpu-norm.statistics", own_statistics.unwrap_or(0))?,
+            keep_bind_groups,
             steps,
         })
     }
@@ -86,6 +90,13 @@ impl Prepared {
             bind_groups.unwrap_or_else(PoisonError::into_inner).len()
         });
         kept.sum()
+    }
+
+    pub(super) fn forget_tensors(&self) {
+        for step in &self.steps {
+            let bind_groups = step.bind_groups.lock();
+            bind_groups.unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// Records all launches in one pass, or nothing.
@@ -204,13 +215,15 @@ impl Prepared {
                     entries: &entries,
                 })
         })?;
-        if kept.len() == KEPT_BIND_GROUPS {
-            kept.remove(0);
+        if self.keep_bind_groups {
+            if kept.len() == KEPT_BIND_GROUPS {
+                kept.remove(0);
+            }
+            let key = bound
+                .iter()
+                .map(|(piece, _)| (piece.buffer.clone(), piece.offset));
+            kept.push((key.collect(), bind_group.clone()));
         }
-        let key = bound
-            .iter()
-            .map(|(piece, _)| (piece.buffer.clone(), piece.offset));
-        kept.push((key.collect(), bind_group.clone()));
         Ok(bind_group)
     }
 }

@@ -417,6 +417,22 @@ fn a_warm_plan_allocates_nothing() {
         ),
         warm
     );
+    plan.forget_tensors();
+    assert_eq!(plan.bind_group_count(), 0);
+}
+
+/// A layer keeps neither the tensors of earlier steps nor a plan of every shape that it ever saw.
+#[test]
+fn a_layer_does_not_hold_on_to_tensors() {
+    let layer = wgpu_norm::Layer::new(context(), LayerNorm::new(&[8])).unwrap();
+    for rows in (1..200).chain([7, 7, 7]) {
+        let input = Tensor::full(context(), &[rows, 8], 1.0).unwrap();
+        let forward = layer.forward(&input, Mode::TRAINING).unwrap();
+        layer.backward(&forward.saved, &input).unwrap();
+    }
+    let plan = layer.plan(&[7, 8], Mode::TRAINING).unwrap();
+    assert!(!plan.scratch().is_empty(), "it is the plan that was used");
+    assert_eq!(plan.bind_group_count(), 0);
 }
 
 #[test]
