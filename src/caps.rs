@@ -6,7 +6,7 @@
 /// ([`Context::with_caps`](crate::Context::with_caps)), to test what other devices will run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Caps {
-    /// The "GPU" is a CPU (lavapipe, `SwiftShader`): its lanes are vector lanes, its workgroups run one after the other.
+    /// The "GPU" is a CPU (lavapipe, SwiftShader): its lanes are vector lanes, its workgroups run one after the other.
     pub cpu: bool,
     /// Smallest and largest subgroup, if the device has subgroup operations.
     pub subgroups: Option<(u32, u32)>,

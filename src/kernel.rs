@@ -1,7 +1,7 @@
 //! The table of kernels: the WGSL files that each is made of, and its slots.
 //!
 //! A *slot* is a storage buffer that a kernel reads or writes. From this one table come the bindings in WGSL with their
-//! accessors ([`crate::source`]), the bind group layouts and the bind groups ([`crate::plan`]).
+//! accessors ([`crate::source`]), the bind group layouts and the bind groups of plans.
 
 use crate::tensor::DType;
 

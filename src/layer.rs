@@ -35,8 +35,10 @@ pub struct Layer {
     weight: Option<Tensor>,
     bias: Option<Tensor>,
     running: Option<OwnRunning>,
-    plans: Mutex<HashMap<(Vec<usize>, Mode), Arc<Plan>>>,
+    plans: Mutex<Plans>,
 }
+
+type Plans = HashMap<(Vec<usize>, Mode), Arc<Plan>>;
 
 /// Plans that a layer keeps: inputs of ever new shapes must not fill the memory with scratch buffers.
 const MOST_PLANS: usize = 64;

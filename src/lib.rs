@@ -1,10 +1,10 @@
-//! Normalization layers for wgpu.
+#![doc = include_str!("../README.md")]
 
 mod adapter;
 mod caps;
 pub mod check;
 mod context;
-pub mod error;
+mod error;
 pub mod geometry;
 pub mod kernel;
 mod layer;
@@ -18,7 +18,7 @@ pub mod reference;
 mod scope;
 pub mod source;
 mod state;
-pub mod strategy;
+mod strategy;
 mod tensor;
 
 pub use caps::Caps;

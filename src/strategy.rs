@@ -48,7 +48,7 @@ impl Strategy {
 pub(crate) enum Load {
     /// The input.
     Forward,
-    /// x̂ and grad_output.
+    /// x̂ and `grad_output`.
     Backward,
 }
 

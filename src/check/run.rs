@@ -38,9 +38,9 @@ pub fn run(context: &Context, case: &Case) -> Result<Report> {
 /// The results in f64.
 struct Expected {
     tensors: BTreeMap<&'static str, Vec<f64>>,
-    /// About ‖rstd · weight · grad_output‖: what the input gradient is a difference of.
+    /// About ‖rstd · weight · `grad_output`‖: what the input gradient is a difference of.
     grad_input_scale: f64,
-    /// ‖grad_output‖: the size of a sum of its terms whose signs are random, and of such a sum times x̂.
+    /// ‖`grad_output`‖: the size of a sum of its terms whose signs are random, and of such a sum times x̂.
     grad_output_norm: f64,
 }
 

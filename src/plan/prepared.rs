@@ -27,6 +27,9 @@ pub(super) struct Prepared {
     keep_bind_groups: bool,
 }
 
+/// Buffers and offsets of the slots, in binding order.
+type BindGroupKey = Vec<(wgpu::Buffer, u64)>;
+
 #[derive(Debug)]
 struct PreparedStep {
     step: Step,
@@ -34,7 +37,7 @@ struct PreparedStep {
     params_offset: u64,
     /// Of tensors in separate buffers, and of tensors that share one.
     pipelines: [Mutex<Option<Arc<Pipeline>>>; 2],
-    bind_groups: Mutex<Vec<(Vec<(wgpu::Buffer, u64)>, wgpu::BindGroup)>>,
+    bind_groups: Mutex<Vec<(BindGroupKey, wgpu::BindGroup)>>,
 }
 
 impl Prepared {

@@ -217,6 +217,10 @@ fn saved_from_another_norm() {
 fn a_destroyed_device_is_an_error() {
     let own = Context::new().unwrap_or_else(|error| panic!("{error}"));
     let lent = Context::new().unwrap_or_else(|error| panic!("{error}"));
+    // The owner's handlers hear nothing of what this crate gets as an `Err`.
+    let handler = |error: wgpu::Error| panic!("uncaptured: {error}");
+    lent.device()
+        .on_uncaptured_error(std::sync::Arc::new(handler));
     let lent = Context::from_wgpu(lent.device().clone(), lent.queue().clone()).unwrap();
     for context in [own, lent] {
         let layer = Layer::new(&context, BatchNorm::new(3)).unwrap();
@@ -238,6 +242,38 @@ fn a_destroyed_device_is_an_error() {
     }
 }
 
+/// Runs a test of this binary in another process.
+fn run_again(shell: &str, test: &str, variable: (&str, &str)) -> std::process::Output {
+    std::process::Command::new("sh")
+        .args([
+            "-c",
+            &format!("{shell} exec \"$0\" --exact \"$1\" --nocapture"),
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .arg(test)
+        .env(variable.0, variable.1)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap()
+}
+
+/// The error says what was tried, what is there and what to install; and a test without a device fails with it.
+#[test]
+fn no_adapter_is_one_clear_sentence() {
+    let variable = ("WGPU_ADAPTER_NAME", "no such adapter");
+    let output = run_again("", "errors::wrong_tensors", variable);
+    assert!(!output.status.success(), "a test without an adapter passed");
+    let text = String::from_utf8_lossy(&output.stderr);
+    for part in [
+        "no GPU adapter found",
+        "no such adapter",
+        "mesa-vulkan-drivers",
+        &context().adapter_info().name,
+    ] {
+        assert!(text.contains(part), "{text}\nlacks {part:?}");
+    }
+}
+
 /// A software device hands out memory that is not there until it is touched, so there the test runs itself again
 /// with an address space of 8 GiB.
 #[test]
@@ -247,16 +283,7 @@ fn out_of_memory_is_an_error_and_the_context_goes_on() {
         return run_out_of_memory();
     }
     let name = "errors::out_of_memory_is_an_error_and_the_context_goes_on";
-    let output = std::process::Command::new("sh")
-        .args([
-            "-c",
-            "ulimit -v 8388608 && exec \"$0\" --exact \"$1\" --nocapture",
-        ])
-        .arg(std::env::current_exe().unwrap())
-        .arg(name)
-        .env(INNER, "1")
-        .output()
-        .unwrap();
+    let output = run_again("ulimit -v 8388608 &&", name, (INNER, "1"));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success(),

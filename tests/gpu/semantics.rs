@@ -106,7 +106,7 @@ fn three_switches_are_independent() {
     }
 }
 
-/// grad_input = grad_output * weight * rstd(running), and weight and bias have gradients.
+/// `grad_input = grad_output * weight * rstd(running)`, and weight and bias have gradients.
 #[test]
 fn evaluation_has_a_backward_of_its_own() {
     let layer = Layer::new(context(), BatchNorm::new(1).eps(0.0)).unwrap();

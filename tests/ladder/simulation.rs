@@ -12,7 +12,7 @@ fn lane(step: &Step, index: u32, lane: u32, visit: &mut impl FnMut(u32, u32, u32
     if index >= p.tasks || first >= end {
         return 0;
     }
-    let vectors = (end - first + lanes - 1) / lanes;
+    let vectors = (end - first).div_ceil(lanes);
     let item = index % p.items;
     let outer = item / p.items_per_outer;
     let inner = item - outer * p.items_per_outer;
