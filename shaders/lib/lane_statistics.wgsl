@@ -36,9 +36,9 @@ fn held_statistics(vectors: u32) -> Partial {
         }
     }
     let low = total(sum) / count;
-    let m2 = total(squares) - count * low * low;
-    // Not max(), which turns NaN into 0.
-    return renormalized(count, high, low, select(m2, 0.0, m2 < 0.0));
+    // Not below 0: unless all distances are 0, the mean of their squares exceeds the square of their mean by far more
+    // than a rounding error, as there are at most a few hundred.
+    return renormalized(count, high, low, total(squares) - count * low * low);
 }
 
 // Statistics of this lane's share of the task. If RESIDENT, the share is held afterwards.
