@@ -2,19 +2,19 @@
 
 mod operands;
 mod prepared;
+mod tensors;
+
+pub use tensors::{BackwardTensors, ForwardTensors, Running};
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::Problem;
-use crate::kernel::Slot;
 use crate::ops::{Mode, Norm};
 use crate::recipe::{Recipe, Wanted};
 use crate::strategy::Strategy;
-use crate::tensor::Tensor;
 
-use operands::{InPlace, Operands};
 use prepared::Prepared;
 
 /// A normalization of tensors of one shape in one mode: for code that drives wgpu itself.
@@ -45,53 +45,6 @@ pub struct Plan {
 }
 
 type Lazy = Mutex<Option<Arc<Prepared>>>;
-
-/// The tensors of a forward pass.
-#[derive(Debug, Clone, Copy)]
-pub struct ForwardTensors<'a> {
-    /// Input, of the plan's shape.
-    pub input: &'a Tensor,
-    /// Output, of the plan's shape; may be the input itself.
-    pub output: &'a Tensor,
-    /// Weight, if the norm has one.
-    pub weight: Option<&'a Tensor>,
-    /// Bias, if the norm has one.
-    pub bias: Option<&'a Tensor>,
-    /// Where what the backward pass needs goes, of shape [`Plan::statistics_shape`]; `None` if there will be no backward pass.
-    pub statistics: Option<&'a Tensor>,
-    /// Running statistics, if the norm keeps them and the mode reads or updates them.
-    pub running: Option<Running<'a>>,
-}
-
-/// Running statistics.
-#[derive(Debug, Clone, Copy)]
-pub struct Running<'a> {
-    /// Running mean, `[C]`.
-    pub mean: &'a Tensor,
-    /// Running unbiased variance, `[C]`.
-    pub var: &'a Tensor,
-    /// Batches taken in so far, `[1]`, a [`Tensor::counter`].
-    pub num_batches_tracked: &'a Tensor,
-}
-
-/// The tensors of a backward pass. A gradient that is `None` is not computed.
-#[derive(Debug, Clone, Copy)]
-pub struct BackwardTensors<'a> {
-    /// The input of the forward pass.
-    pub input: &'a Tensor,
-    /// What the forward pass left, of shape [`Plan::statistics_shape`].
-    pub statistics: &'a Tensor,
-    /// Weight, if the norm has one.
-    pub weight: Option<&'a Tensor>,
-    /// Gradient of the output, of the plan's shape.
-    pub grad_output: &'a Tensor,
-    /// Gradient of the input, of the plan's shape; may be `grad_output` or the input itself.
-    pub grad_input: Option<&'a Tensor>,
-    /// Gradient of the weight.
-    pub grad_weight: Option<&'a Tensor>,
-    /// Gradient of the bias.
-    pub grad_bias: Option<&'a Tensor>,
-}
 
 impl Plan {
     /// A plan for inputs of `shape`.
@@ -312,122 +265,6 @@ impl Plan {
         16 * self
             .problem
             .map_or(0, |problem| problem.groups.items.into())
-    }
-
-    fn forward_operands<'a>(&'a self, tensors: &ForwardTensors<'a>) -> Result<Operands<'a>> {
-        let mut operands = Operands::new(&self.context);
-        operands.read(Slot::Input, tensors.input, &self.shape)?;
-        let in_place = InPlace::Over(&[Slot::Input], "output over input");
-        operands.write(Slot::Output, tensors.output, &self.shape, in_place)?;
-        self.affine(
-            &mut operands,
-            Slot::Weight,
-            tensors.weight,
-            self.norm.has_weight(),
-        )?;
-        self.affine(
-            &mut operands,
-            Slot::Bias,
-            tensors.bias,
-            self.norm.has_bias(),
-        )?;
-        if let Some(statistics) = tensors.statistics {
-            operands.write(
-                Slot::Statistics,
-                statistics,
-                &self.statistics_shape(),
-                InPlace::Never,
-            )?;
-        }
-        self.running(&mut operands, tensors.running)?;
-        operands.check_overlaps()?;
-        Ok(operands)
-    }
-
-    /// Running statistics are needed where they normalize or are updated.
-    fn running<'a>(&self, operands: &mut Operands<'a>, running: Option<Running<'a>>) -> Result<()> {
-        let running = match (running, self.needs_running()) {
-            (None, false) => return Ok(()),
-            (Some(running), true) => running,
-            (None, true) => {
-                return Err(Error::Missing("running", "this mode reads or updates them"));
-            }
-            (Some(_), false) => {
-                return Err(Error::Unexpected(
-                    "running",
-                    "this mode has no use for them",
-                ));
-            }
-        };
-        let shape = self.norm.parameter_shape();
-        if self.norm.uses_batch_statistics(self.mode) {
-            operands.write(Slot::RunningMean, running.mean, &shape, InPlace::Never)?;
-            operands.write(Slot::RunningVar, running.var, &shape, InPlace::Never)?;
-            let counter = running.num_batches_tracked;
-            operands.write(Slot::NumBatchesTracked, counter, &[1], InPlace::Never)
-        } else {
-            operands.read(Slot::RunningMean, running.mean, &shape)?;
-            operands.read(Slot::RunningVar, running.var, &shape)
-        }
-    }
-
-    fn backward_operands<'a>(&'a self, tensors: &BackwardTensors<'a>) -> Result<Operands<'a>> {
-        let mut operands = Operands::new(&self.context);
-        operands.read(Slot::Input, tensors.input, &self.shape)?;
-        operands.read(
-            Slot::Statistics,
-            tensors.statistics,
-            &self.statistics_shape(),
-        )?;
-        self.affine(
-            &mut operands,
-            Slot::Weight,
-            tensors.weight,
-            self.norm.has_weight(),
-        )?;
-        operands.read(Slot::GradOutput, tensors.grad_output, &self.shape)?;
-        if let Some(grad_input) = tensors.grad_input {
-            let in_place = InPlace::Over(
-                &[Slot::Input, Slot::GradOutput],
-                "grad_input over grad_output or over input",
-            );
-            operands.write(Slot::GradInput, grad_input, &self.shape, in_place)?;
-        }
-        for (slot, gradient, has) in [
-            (
-                Slot::GradWeight,
-                tensors.grad_weight,
-                self.norm.has_weight(),
-            ),
-            (Slot::GradBias, tensors.grad_bias, self.norm.has_bias()),
-        ] {
-            if let Some(gradient) = gradient {
-                if !has {
-                    return Err(Error::Unexpected(
-                        slot.name(),
-                        "the norm has no such parameter",
-                    ));
-                }
-                operands.write(slot, gradient, &self.norm.parameter_shape(), InPlace::Never)?;
-            }
-        }
-        operands.check_overlaps()?;
-        Ok(operands)
-    }
-
-    fn affine<'a>(
-        &self,
-        operands: &mut Operands<'a>,
-        slot: Slot,
-        tensor: Option<&'a Tensor>,
-        has: bool,
-    ) -> Result<()> {
-        match (tensor, has) {
-            (Some(tensor), true) => operands.read(slot, tensor, &self.norm.parameter_shape()),
-            (None, false) => Ok(()),
-            (None, true) => Err(Error::Missing(slot.name(), "the norm has one")),
-            (Some(_), false) => Err(Error::Unexpected(slot.name(), "the norm has none")),
-        }
     }
 }
 

@@ -4,9 +4,11 @@
 
 mod common;
 
+mod edges;
 mod errors;
 mod fidelity;
 mod layers;
+mod memory;
 mod plans;
 mod pytorch;
 mod semantics;

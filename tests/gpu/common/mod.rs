@@ -75,3 +75,8 @@ pub(crate) fn check(device: &str, context: &Context, case: &Case) -> Option<Repo
         Err(error) => panic!("{device}: {:?} {:?}: {error}", case.norm, case.shape),
     }
 }
+
+pub(crate) fn encoder(context: &Context) -> wgpu::CommandEncoder {
+    let descriptor = wgpu::CommandEncoderDescriptor::default();
+    context.device().create_command_encoder(&descriptor)
+}
