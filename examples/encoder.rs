@@ -44,34 +44,24 @@ fn main() -> Result<()> {
     let mut encoder = device.create_command_encoder(&Default::default());
     encoder.copy_buffer_to_buffer(&pool, x.offset(), &kept, 0, x.byte_len());
     let in_place = ForwardTensors {
-        input: &x,
-        output: &x,
-        weight: None,
-        bias: None,
         statistics: Some(&group_statistics),
-        running: None,
+        ..ForwardTensors::new(&x, &x)
     };
     group.forward(&mut encoder, &in_place)?;
     let with_running = ForwardTensors {
-        output: &output,
         statistics: Some(&batch_statistics),
         running: Some(Running {
             mean: &mean,
             var: &var,
             num_batches_tracked: &Tensor::counter(&context)?,
         }),
-        ..in_place
+        ..ForwardTensors::new(&x, &output)
     };
     batch.forward(&mut encoder, &with_running)?;
     // Each input gradient overwrites the output gradient that it comes from: one tensor for the whole way back.
     let backward = |input, statistics| BackwardTensors {
-        input,
-        statistics,
-        weight: None,
-        grad_output: &gradient,
         grad_input: Some(&gradient),
-        grad_weight: None,
-        grad_bias: None,
+        ..BackwardTensors::new(input, statistics, &gradient)
     };
     batch.backward(&mut encoder, &backward(&x, &batch_statistics))?;
     group.backward(&mut encoder, &backward(&x_kept, &group_statistics))?;

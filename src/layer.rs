@@ -153,6 +153,16 @@ impl Layer {
         self.running.as_ref().map(|running| &running.var)
     }
 
+    /// The running statistics together, as a [`Plan`] takes them.
+    #[must_use]
+    pub fn running(&self) -> Option<Running<'_>> {
+        self.running.as_ref().map(|running| Running {
+            mean: &running.mean,
+            var: &running.var,
+            num_batches_tracked: &running.num_batches_tracked,
+        })
+    }
+
     /// The counter of batches that the running statistics have taken in, `[1]`, of type U32.
     #[must_use]
     pub fn num_batches_tracked_tensor(&self) -> Option<&Tensor> {
@@ -218,12 +228,11 @@ impl Layer {
         plan.forward(
             encoder,
             &ForwardTensors {
-                input,
-                output: &output,
                 weight: self.weight.as_ref(),
                 bias: self.bias.as_ref(),
                 statistics: Some(&statistics),
-                running: self.running_for(&plan),
+                running: self.running(),
+                ..ForwardTensors::new(input, &output)
             },
         )?;
         let saved = Saved {
@@ -232,15 +241,6 @@ impl Layer {
             plan,
         };
         Ok(Forward { output, saved })
-    }
-
-    fn running_for(&self, plan: &Plan) -> Option<Running<'_>> {
-        let running = self.running.as_ref().filter(|_| plan.needs_running());
-        running.map(|running| Running {
-            mean: &running.mean,
-            var: &running.var,
-            num_batches_tracked: &running.num_batches_tracked,
-        })
     }
 
     /// The gradients of input, weight and bias, in new tensors, and submits that work.
@@ -323,13 +323,11 @@ impl Layer {
         saved.plan.backward(
             encoder,
             &BackwardTensors {
-                input: &saved.input,
-                statistics: &saved.statistics,
                 weight: self.weight.as_ref(),
-                grad_output,
                 grad_input,
                 grad_weight: grad_weight.as_ref(),
                 grad_bias: grad_bias.as_ref(),
+                ..BackwardTensors::new(&saved.input, &saved.statistics, grad_output)
             },
         )?;
         Ok((grad_weight, grad_bias))

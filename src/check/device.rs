@@ -113,7 +113,7 @@ impl Tensors {
     }
 
     fn record(&self, encoder: &mut wgpu::CommandEncoder, plan: &Plan) -> Result<()> {
-        let running = self.running.as_ref().filter(|_| plan.needs_running());
+        let running = self.running.as_ref();
         plan.forward(
             encoder,
             &ForwardTensors {

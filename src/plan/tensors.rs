@@ -19,7 +19,7 @@ pub struct ForwardTensors<'a> {
     pub bias: Option<&'a Tensor>,
     /// Where what the backward pass needs goes, of shape [`Plan::statistics_shape`]; `None` if there will be no backward pass.
     pub statistics: Option<&'a Tensor>,
-    /// Running statistics, if the norm keeps them and the mode reads or updates them.
+    /// Running statistics, if the norm keeps them; ignored in modes that neither read nor update them.
     pub running: Option<Running<'a>>,
 }
 
@@ -51,6 +51,37 @@ pub struct BackwardTensors<'a> {
     pub grad_weight: Option<&'a Tensor>,
     /// Gradient of the bias.
     pub grad_bias: Option<&'a Tensor>,
+}
+
+impl<'a> ForwardTensors<'a> {
+    /// Input and output; the rest is `None`, to be set by field or by `..ForwardTensors::new(..)`.
+    #[must_use]
+    pub const fn new(input: &'a Tensor, output: &'a Tensor) -> Self {
+        Self {
+            input,
+            output,
+            weight: None,
+            bias: None,
+            statistics: None,
+            running: None,
+        }
+    }
+}
+
+impl<'a> BackwardTensors<'a> {
+    /// What every backward pass reads; the rest is `None`, to be set by field or by `..BackwardTensors::new(..)`.
+    #[must_use]
+    pub const fn new(input: &'a Tensor, statistics: &'a Tensor, grad_output: &'a Tensor) -> Self {
+        Self {
+            input,
+            statistics,
+            weight: None,
+            grad_output,
+            grad_input: None,
+            grad_weight: None,
+            grad_bias: None,
+        }
+    }
 }
 
 impl Plan {
@@ -87,21 +118,13 @@ impl Plan {
         Ok(operands)
     }
 
-    /// Running statistics are needed where they normalize or are updated.
+    /// Running statistics are needed where they normalize or are updated, elsewhere ignored.
     fn running<'a>(&self, operands: &mut Operands<'a>, running: Option<Running<'a>>) -> Result<()> {
-        let running = match (running, self.needs_running()) {
-            (None, false) => return Ok(()),
-            (Some(running), true) => running,
-            (None, true) => {
-                return Err(Error::Missing("running", "this mode reads or updates them"));
-            }
-            (Some(_), false) => {
-                return Err(Error::Unexpected(
-                    "running",
-                    "this mode has no use for them",
-                ));
-            }
-        };
+        if !self.needs_running() {
+            return Ok(());
+        }
+        let missing = Error::Missing("running", "this mode reads or updates them");
+        let running = running.ok_or(missing)?;
         let shape = self.norm.parameter_shape();
         if self.norm.uses_batch_statistics(self.mode) {
             operands.write(Slot::RunningMean, running.mean, &shape, InPlace::Never)?;

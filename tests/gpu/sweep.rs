@@ -16,11 +16,12 @@ fn sweep(shapes: Vec<(Norm, Vec<usize>)>) {
             let modes = 1 + usize::from(norm.tracks_running_stats());
             for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
                 let case = Case::random(norm, mode, shape, seed as u64).unwrap();
-                for strategy in STRATEGIES {
-                    let case = Case {
-                        strategy,
-                        ..case.clone()
-                    };
+                let forced = STRATEGIES.map(|strategy| Case {
+                    strategy,
+                    ..case.clone()
+                });
+                // And with the mean 100 standard deviations away from 0.
+                for case in forced.into_iter().chain([case.offset(100.0)]) {
                     if let Some(report) = check(device, &context, &case) {
                         worst.rows.extend(report.worst_row().cloned());
                         count += 1;
@@ -34,8 +35,8 @@ fn sweep(shapes: Vec<(Norm, Vec<usize>)>) {
         "{count} comparisons, worst {:.1e}: {} {}",
         worst.error, worst.case, worst.tensor
     );
-    // The ladder's choice on four devices, at least.
-    assert!(count >= shapes.len() * 4);
+    // The ladder's choice, near 0 and far, on four devices, at least.
+    assert!(count >= shapes.len() * 8);
 }
 
 #[test]
