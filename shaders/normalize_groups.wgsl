@@ -3,8 +3,7 @@
 fn run(workgroup: u32) {
     for (var k = 0u; k < TASKS; k += 1u) {
         let task = task_at((workgroup * TASKS + k) * TEAMS + team);
-        let all = team_reduce(lane_statistics(task));
-        let moments = moments_of(all.y, all.z, all.w / params.count);
+        let moments = moments_of(team_reduce(lane_statistics(task)));
         if (task.exists && lane == 0u) {
             store_moments(task.item, moments);
         }

@@ -100,7 +100,7 @@ pub struct Problem {
     /// Subtract the mean (all but RMS norm).
     pub centered: bool,
     /// Added to the variance.
-    pub eps: f32,
+    pub eps: f64,
     /// Normalize with the statistics of the batch, or with running ones (then there is one group per channel).
     pub batch_statistics: bool,
     /// How the running statistics take in this batch's, if they do.

@@ -57,8 +57,10 @@ params! {
     plane: u32,
     /// Elements per group.
     count: f32,
-    /// Added to the variance.
-    eps: f32,
+    /// A power of two near the square root of eps, or 0.
+    eps_scale: f32,
+    /// What is added to the variance, eps, in units of `eps_scale`².
+    eps_in_scale: f32,
     /// Weight of the batch in the running statistics.
     momentum: f32,
     /// n / (n - 1): makes a biased variance unbiased.
@@ -67,6 +69,12 @@ params! {
     scale: f32,
     /// 0, which no compiler knows.
     zero: u32,
+    /// To a multiple of 16 bytes.
+    padding_0: u32,
+    /// To a multiple of 16 bytes.
+    padding_1: u32,
+    /// To a multiple of 16 bytes.
+    padding_2: u32,
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ fn files(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("normalize"),
         ],
         Kernel::RunningMoments => vec![
-            file!("lib/sums"),
+            file!("lib/statistics"),
             file!("lib/moments"),
             file!("running_moments"),
         ],
@@ -178,6 +178,14 @@ fn files(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("grad_input"),
         ],
     });
+    if matches!(variant.tile.team, Team::Subgroup { .. }) {
+        files.push(match kernel {
+            Kernel::NormalizeGroups | Kernel::Statistics | Kernel::MergeStatistics => {
+                file!("lib/shuffle_statistics")
+            }
+            _ => file!("lib/shuffle_sums"),
+        });
+    }
     files.extend(match (kernel, variant.resident) {
         (Kernel::NormalizeGroups | Kernel::Normalize, true) => Some(file!("lib/again_held")),
         (Kernel::NormalizeGroups | Kernel::Normalize, false) => Some(file!("lib/again_loaded")),
@@ -242,6 +250,7 @@ fn constants(variant: &Variant) -> String {
         ("MOST_SUBGROUPS", workgroup.div_ceil(min_subgroup)),
         ("VECTOR", variant.vector),
         ("HELD", variant.held),
+        ("BLOCKS", 16),
     ];
     let switches = [
         ("SPANS_SUBGROUPS", lanes > min_subgroup),
@@ -264,11 +273,13 @@ fn constants(variant: &Variant) -> String {
         1 => {
             "alias Value = f32;\n\
              fn total(v: Value) -> f32 { return v; }\n\
+             fn largest_of(v: Value) -> f32 { return v; }\n\
              fn first_of(v: Value) -> f32 { return v; }\n"
         }
         _ => {
             "alias Value = vec4f;\n\
              fn total(v: Value) -> f32 { return (v.x + v.y) + (v.z + v.w); }\n\
+             fn largest_of(v: Value) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }\n\
              fn first_of(v: Value) -> f32 { return v.x; }\n"
         }
     });
@@ -283,7 +294,7 @@ fn accessors(slot: &SlotUse, variant: &Variant, binding: Option<u32>, shared: bo
         Element::Channel if variant.channel_vector => ("Value", "Value"),
         Element::Channel => ("f32", "Value"),
         Element::F32 => ("f32", "f32"),
-        Element::Partial => ("vec4f", "vec4f"),
+        Element::Partial => ("Partial", "Partial"),
         Element::U32 => ("u32", "u32"),
     };
     let mut text = String::new();
@@ -299,13 +310,15 @@ fn accessors(slot: &SlotUse, variant: &Variant, binding: Option<u32>, shared: bo
         );
     }
     let (load, store) = match (binding, slot.absent) {
-        (None, Some(absent)) => (absent.to_owned(), String::new()),
+        (None, Some(absent)) => (format!("{value}({absent})"), String::new()),
+        // One number for all elements of a vector.
+        _ if stored != value => (format!("{value}({name}[i])"), String::new()),
         _ => (format!("{name}[i]"), format!("{name}[i] = value;")),
     };
     if slot.access != Access::Write {
         let _ = writeln!(
             text,
-            "fn load_{name}(i: u32) -> {value} {{ return {value}({load}); }}"
+            "fn load_{name}(i: u32) -> {value} {{ return {load}; }}"
         );
     }
     if slot.access != Access::Read {

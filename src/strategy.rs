@@ -117,7 +117,7 @@ fn cpu_tile(layout: Layout, vectors: u32, caps: &Caps) -> Tile {
     Tile {
         lanes,
         teams,
-        tasks_per_team: (4096 / per_workgroup).clamp(1, 32),
+        tasks_per_team: largest_power_of_two((4096 / per_workgroup).clamp(1, 32)),
         team,
     }
 }
@@ -182,6 +182,17 @@ pub(crate) const fn max_held(layout: Layout, load: Load, caps: &Caps) -> u32 {
         (false, Load::Backward) => 32,
     };
     numbers / layout.vector
+}
+
+/// Registers for at least `vectors` vectors: one of few sizes, so that inputs of ever new lengths share their pipelines.
+/// A third of them may stay empty.
+pub(crate) const fn held(vectors: u32) -> u32 {
+    let power = vectors.next_power_of_two();
+    if power >= 4 && vectors <= power / 4 * 3 {
+        power / 4 * 3
+    } else {
+        power
+    }
 }
 
 /// Vectors that a lane loads before it sums them up, where they are not kept: enough loads in flight, a short chain of sums.

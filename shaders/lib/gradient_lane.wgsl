@@ -16,32 +16,38 @@ fn gradient_at(at: u32, cursor: Cursor) -> Value {
     return load_grad_output(at) * load_weight(partner(cursor));
 }
 
+// Blocks, then blocks of blocks: rounding errors grow with the length of a chain of sums.
 fn lane_sums(task: Task) -> Partial {
     var cursor = cursor_at(task);
     let centering_of_item = centering_at(task, cursor);
     var sum = Value();
     var sum_x_hat = Value();
-    for (var done = 0u; done < task.vectors; done += HELD) {
-        // Sums of blocks, then the sum of these: rounding errors grow with the square root of the longer chain.
-        var block = Value();
-        var block_x_hat = Value();
-        for (var k = 0u; k < HELD; k += 1u) {
-            if (k < task.vectors - done) {
-                let at = offset(cursor);
-                var centering = centering_of_item;
-                if (!ITEMS_ARE_GROUPS && !PARTNER_CONSTANT) {
-                    centering = centering_at(task, cursor);
+    for (var outer = 0u; outer < task.vectors; outer += HELD * BLOCKS) {
+        var middle = Value();
+        var middle_x_hat = Value();
+        for (var done = outer; done < min(outer + HELD * BLOCKS, task.vectors); done += HELD) {
+            var block = Value();
+            var block_x_hat = Value();
+            for (var k = 0u; k < HELD; k += 1u) {
+                if (k < task.vectors - done) {
+                    let at = offset(cursor);
+                    var centering = centering_of_item;
+                    if (!ITEMS_ARE_GROUPS && !PARTNER_CONSTANT) {
+                        centering = centering_at(task, cursor);
+                    }
+                    let x_hat = normalized(load_input(at), centering);
+                    let gradient = gradient_at(at, cursor);
+                    hold(k, x_hat, gradient);
+                    block += gradient;
+                    block_x_hat += gradient * x_hat;
+                    cursor = advance(cursor);
                 }
-                let x_hat = normalized(load_input(at), centering);
-                let gradient = gradient_at(at, cursor);
-                hold(k, x_hat, gradient);
-                block += gradient;
-                block_x_hat += gradient * x_hat;
-                cursor = advance(cursor);
             }
+            middle += block;
+            middle_x_hat += block_x_hat;
         }
-        sum += block;
-        sum_x_hat += block_x_hat;
+        sum += middle;
+        sum_x_hat += middle_x_hat;
     }
     return Partial(total(sum), total(sum_x_hat));
 }

@@ -5,55 +5,57 @@ var<private> held: array<Value, HELD>;
 
 // Statistics of the first `vectors` held ones, in two passes over registers.
 fn held_statistics(vectors: u32) -> Partial {
-    if (vectors == 0u) {
-        return Partial();
-    }
     let count = f32(vectors * VECTOR);
-    var squares = Value();
-    if (!CENTERED) {
-        for (var k = 0u; k < HELD; k += 1u) {
-            if (k < vectors) {
-                squares += held[k] * held[k];
-            }
-        }
-        return Partial(count, 0.0, 0.0, total(squares));
-    }
-    // Relative to an element, so that a constant set has exactly its value as mean.
-    let element = first_of(held[0]);
+    // Distances from an element first, so that a constant set has exactly its value as mean.
+    let element = select(0.0, first_of(held[0]), CENTERED);
     var sum = Value();
+    var largest = Value();
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < vectors) {
-            sum += held[k] - element;
+            let distance = held[k] - element;
+            sum += distance;
+            largest = max(largest, abs(distance));
         }
     }
-    let high = opaque(element + total(sum) / count);
+    let scale = scale_of(largest_of(largest));
+    let unit = inverse(scale);
+    let high = select(0.0, opaque(element + total(sum) / count), CENTERED);
     sum = Value();
+    var squares = Value();
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < vectors) {
-            let distance = held[k] - high;
+            let distance = (held[k] - high) * unit;
             sum += distance;
             squares += distance * distance;
         }
     }
+    if (!CENTERED) {
+        return Partial(count, 0.0, 0.0, total(squares), scale);
+    }
     let low = total(sum) / count;
     // Not below 0: unless all distances are 0, the mean of their squares exceeds the square of their mean by far more
     // than a rounding error, as there are at most a few hundred.
-    return renormalized(count, high, low, total(squares) - count * low * low);
+    return renormalized(count, high, low * scale, total(squares) - count * low * low, scale);
 }
 
 // Statistics of this lane's share of the task. If RESIDENT, the share is held afterwards.
+// Blocks, then blocks of blocks: rounding errors grow with the length of a chain of merges.
 fn lane_statistics(task: Task) -> Partial {
     var cursor = cursor_at(task);
     var statistics = Partial();
-    for (var done = 0u; done < task.vectors; done += HELD) {
-        let vectors = min(task.vectors - done, HELD);
-        for (var k = 0u; k < HELD; k += 1u) {
-            if (k < vectors) {
-                held[k] = load_input(offset(cursor));
-                cursor = advance(cursor);
+    for (var outer = 0u; outer < task.vectors; outer += HELD * BLOCKS) {
+        var block = Partial();
+        for (var done = outer; done < min(outer + HELD * BLOCKS, task.vectors); done += HELD) {
+            let vectors = min(task.vectors - done, HELD);
+            for (var k = 0u; k < HELD; k += 1u) {
+                if (k < vectors) {
+                    held[k] = load_input(offset(cursor));
+                    cursor = advance(cursor);
+                }
             }
+            block = merge(block, held_statistics(vectors));
         }
-        statistics = merge(statistics, held_statistics(vectors));
+        statistics = merge(statistics, block);
     }
     return statistics;
 }

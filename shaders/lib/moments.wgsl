@@ -8,12 +8,23 @@ struct Moments {
     var_biased: f32,
 }
 
-fn moments_of(mean: f32, mean_low: f32, variance: f32) -> Moments {
-    let v = variance + params.eps;
+fn moments_of(all: Partial) -> Moments {
+    let variance = all.m2 / params.count;
+    let rstd = rstd_of(variance, all.scale);
+    return Moments(all.high, all.low, rstd, variance * all.scale * all.scale);
+}
+
+// 1 / sqrt(variance * scale² + eps), or 0 if that is a division by 0.
+// Both terms are taken in units of the larger one: params.eps_scale² is eps to within a factor of 4.
+fn rstd_of(variance: f32, scale: f32) -> f32 {
+    let unit = inverse(max(scale, params.eps_scale));
+    let a = scale * unit;
+    let b = params.eps_scale * unit;
+    let v = variance * a * a + params.eps_in_scale * b * b;
     var rstd = inverseSqrt(v);
-    // One step of Newton's method: inverseSqrt may be 2 units in the last place off. The order keeps rstd² from overflowing.
+    // One step of Newton's method: inverseSqrt may be 2 units in the last place off.
     rstd = rstd * (1.5 - 0.5 * ((v * rstd) * rstd));
-    return Moments(mean, mean_low, select(rstd, 0.0, v == 0.0), variance);
+    return select(rstd * unit, 0.0, v == 0.0);
 }
 
 fn store_moments(group: u32, moments: Moments) {

@@ -29,10 +29,13 @@ fn main(
 fn team_reduce(own: Partial) -> Partial {
     var merged = own;
     for (var distance = 1u; distance < min(LANES, subgroup_lanes); distance *= 2u) {
-        let other = subgroupShuffleXor(merged, distance);
+        let other = shuffled(merged, distance);
         // The lower lane's partial comes first on both sides, so that both get the same bits.
-        let upper = (subgroup_lane & distance) != 0u;
-        merged = merge(select(merged, other, upper), select(other, merged, upper));
+        if ((subgroup_lane & distance) == 0u) {
+            merged = merge(merged, other);
+        } else {
+            merged = merge(other, merged);
+        }
     }
     if (SPANS_SUBGROUPS) {
         merged = merge_subgroups(merged);

@@ -37,7 +37,7 @@ impl Norm {
             groups: views.groups,
             channels: views.channels,
             centered: !matches!(self, Self::Rms(_)),
-            eps: self.eps() as f32,
+            eps: self.eps(),
             batch_statistics,
             running,
             weight: self.has_weight(),

@@ -25,8 +25,8 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
     }
     if strategy == Strategy::Split {
         let parts = Job::in_parts(problem, problem.groups, caps, forced.is_some());
-        // Sixteen bytes: count, high and low part of the mean, m2.
-        recipe.needs_partials(16 * u64::from(parts.tasks()));
+        // Twenty bytes: count, high and low part of the mean, m2, scale.
+        recipe.needs_partials(20 * u64::from(parts.tasks()));
         recipe
             .steps
             .push(parts.step(Kernel::Statistics, Slots::default()));

@@ -49,7 +49,7 @@ impl<'a> Job<'a> {
             });
         }
         let held = if resident {
-            lane_vectors
+            strategy::held(lane_vectors)
         } else {
             strategy::block(layout)
         };
@@ -232,6 +232,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
 
 fn common_params(problem: &Problem) -> Params {
     let count = f64::from(problem.groups.elements());
+    let (eps_scale, eps_in_scale) = scaled(problem.eps);
     Params {
         items_per_outer: 1,
         run_length: 1,
@@ -239,10 +240,22 @@ fn common_params(problem: &Problem) -> Params {
         partner_modulus: 1,
         groups: problem.groups.items,
         count: count as f32,
-        eps: problem.eps,
+        eps_scale: eps_scale as f32,
+        eps_in_scale: eps_in_scale as f32,
         unbiased: (count / (count - 1.0)) as f32,
         scale: 1.0,
         ..Params::default()
+    }
+}
+
+/// A power of two near the square root of `eps`, and `eps` in units of its square; zeros for zero.
+fn scaled(eps: f64) -> (f64, f64) {
+    // The scales of the shaders end at 2^-126; an eps below its square is lost beside any variance but 0.
+    let scale = eps.sqrt().log2().floor().max(-126.0).exp2();
+    if eps == 0.0 {
+        (0.0, 0.0)
+    } else {
+        (scale, eps / (scale * scale))
     }
 }
 

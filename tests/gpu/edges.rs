@@ -5,7 +5,7 @@ use wgpu_norm::{
     BatchNorm, Error, GroupNorm, InstanceNorm, Layer, LayerNorm, Mode, Norm, RmsNorm, Tensor,
 };
 
-use crate::common::{STRATEGIES, check, context, devices};
+use crate::common::{STRATEGIES, check, context, devices, group_of};
 
 #[test]
 fn empty_batch() {
@@ -168,15 +168,5 @@ fn nan_and_infinity_stay_in_their_group() {
                 assert!(touched > 0);
             }
         }
-    }
-}
-
-fn group_of(norm: &Norm, shape: &[usize], element: usize) -> usize {
-    let spatial: usize = shape[2..].iter().product();
-    match norm {
-        Norm::Batch(_) => element / spatial % shape[1],
-        Norm::Instance(_) => element / spatial,
-        Norm::Group(n) => element / (spatial * n.num_channels / n.num_groups),
-        _ => element / shape[shape.len() - 1],
     }
 }

@@ -4,12 +4,14 @@
 
 mod common;
 
+mod accuracy;
 mod edges;
 mod errors;
 mod fidelity;
 mod layers;
 mod memory;
 mod plans;
+mod properties;
 mod pytorch;
 mod semantics;
 mod sizes;

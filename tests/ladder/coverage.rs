@@ -31,7 +31,8 @@ proptest! {
             }
             let tensor = 4 * shape.iter().product::<usize>() as u64;
             if recipe.partials_bytes > 0 && tensor > 1 << 20 {
-                prop_assert!(recipe.partials_bytes <= tensor * 4, "{recipe:#?}");
+                // A split that is forced may give each element a partial of its own.
+                prop_assert!(recipe.partials_bytes <= tensor * 5, "{recipe:#?}");
             }
         }
     }

@@ -4,7 +4,7 @@ pub(crate) mod shapes;
 use std::sync::OnceLock;
 
 use wgpu_norm::check::{Case, Report, run};
-use wgpu_norm::{Caps, Context, Error, Strategy};
+use wgpu_norm::{Caps, Context, Error, Norm, Strategy};
 
 /// Bound on the error of every result relative to its norm, at any offset of the input tested:
 /// 2⁻²⁴ is 6e-8; the longest chains of sums of the kernels cost some ten of these.
@@ -79,4 +79,15 @@ pub(crate) fn check(device: &str, context: &Context, case: &Case) -> Option<Repo
 pub(crate) fn encoder(context: &Context) -> wgpu::CommandEncoder {
     let descriptor = wgpu::CommandEncoderDescriptor::default();
     context.device().create_command_encoder(&descriptor)
+}
+
+/// The group of an element, by the norms' own definition.
+pub(crate) fn group_of(norm: &Norm, shape: &[usize], element: usize) -> usize {
+    let spatial: usize = shape[2..].iter().product();
+    match norm {
+        Norm::Batch(_) => element / spatial % shape[1],
+        Norm::Instance(_) => element / spatial,
+        Norm::Group(n) => element / (spatial * n.num_channels / n.num_groups),
+        _ => element / shape[shape.len() - 1],
+    }
 }

@@ -1,0 +1,11 @@
+// The partial result of the lane whose number differs in the bits of `distance`.
+
+fn shuffled(own: Partial, distance: u32) -> Partial {
+    return Partial(
+        subgroupShuffleXor(own.count, distance),
+        subgroupShuffleXor(own.high, distance),
+        subgroupShuffleXor(own.low, distance),
+        subgroupShuffleXor(own.m2, distance),
+        subgroupShuffleXor(own.scale, distance),
+    );
+}

@@ -1,0 +1,100 @@
+//! Random norms, shapes, parameters, scales and offsets on the device.
+//!
+//! `PROPTEST_CASES=100000 cargo test --test gpu properties` runs longer; a failure prints the smallest case that it shrinks to,
+//! and its seed goes to `tests/gpu/properties.proptest-regressions`, to be run first from then on.
+
+use proptest::prelude::*;
+use wgpu_norm::check::Case;
+use wgpu_norm::{
+    BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm, Strategy as Reduction,
+};
+
+use crate::common::{check, devices};
+
+/// A size: mostly small, ones, powers of two and their neighbours, primes, now and then large.
+fn size() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        4 => 1usize..=8,
+        2 => prop::sample::select(vec![13usize, 16, 31, 32, 33, 61, 64, 65]),
+        1 => prop::sample::select(vec![127usize, 128, 255, 257, 509, 512, 513, 1024, 2053]),
+        1 => prop::sample::select(vec![4096usize, 8191, 16_411, 40_009]),
+    ]
+}
+
+#[derive(Debug, Clone)]
+struct Random {
+    norm: Norm,
+    shape: Vec<usize>,
+    mode: Mode,
+    strategy: Option<Reduction>,
+    device: usize,
+    seed: u64,
+    scale: f32,
+    offset: f32,
+}
+
+prop_compose! {
+    fn norm_and_shape()(
+        kind in 0u8..5,
+        sizes in (size(), size(), size()),
+        rank in 2usize..=5,
+        groups in 1usize..=4,
+        eps in prop::sample::select(vec![0.0, 1e-12, 1e-5, 1e-3, 1.0]),
+        momentum in prop::sample::select(vec![None, Some(0.0), Some(0.1), Some(1.0)]),
+        [weight, bias, track] in any::<[bool; 3]>(),
+    ) -> (Norm, Vec<usize>) {
+        let (mut n, mut c, mut s) = sizes;
+        // At most about 100,000 elements.
+        while n * c * s > 100_000 {
+            if n >= c && n >= s { n /= 2 } else if c >= s { c /= 2 } else { s /= 2 }
+        }
+        let c = if kind == 2 { c.next_multiple_of(groups) } else { c };
+        // Batch statistics need two values.
+        let (n, s) = (n.max(2), s.max(2));
+        let shape = match rank {
+            2 if kind != 1 => vec![n * s, c],
+            2 | 3 => vec![n, c, s],
+            4 => vec![n, c, 1, s],
+            _ => vec![n, c, s, 1, 1],
+        };
+        let norm: Norm = match kind {
+            0 => BatchNorm::new(c).eps(eps).weight(weight).bias(bias).momentum(momentum).track_running_stats(track).into(),
+            1 => InstanceNorm::new(c).eps(eps).weight(weight).bias(bias).momentum(momentum).track_running_stats(track).into(),
+            2 => GroupNorm::new(groups, c).eps(eps).weight(weight).bias(bias).into(),
+            3 => LayerNorm::new(&shape[shape.len() - groups.min(shape.len())..]).eps(eps).weight(weight).bias(bias).into(),
+            _ => RmsNorm::new(&shape[shape.len() - groups.min(shape.len())..]).eps(eps).weight(weight).into(),
+        };
+        (norm, shape)
+    }
+}
+
+prop_compose! {
+    fn random()(
+        (norm, shape) in norm_and_shape(),
+        mode in prop::sample::select(vec![Mode::TRAINING, Mode::TRAINING.update_running(false), Mode::EVAL]),
+        strategy in prop::sample::select(vec![None, None, Some(Reduction::Resident), Some(Reduction::Looped), Some(Reduction::Split)]),
+        device in 0usize..4,
+        seed in any::<u64>(),
+        scale in prop::sample::select(vec![1.0f32, 1.0, 1e-9, 1e6]),
+        offset in prop::sample::select(vec![0.0f32, 0.0, -3.0, 1e3, 1e6]),
+    ) -> Random {
+        Random { norm, shape, mode, strategy, device, seed, scale, offset }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_the_reference(random in random()) {
+        let mut case = Case::random(&random.norm, random.mode, &random.shape, random.seed)
+            .unwrap()
+            .offset(random.offset);
+        case.strategy = random.strategy;
+        for value in &mut case.input {
+            *value *= random.scale;
+        }
+        let (device, context) = &devices()[random.device];
+        check(device, context, &case);
+    }
+}
