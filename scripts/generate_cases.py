@@ -4,23 +4,29 @@
     needs: pip install torch safetensors numpy
     usage: python scripts/generate_cases.py [FOLDER]        (default: tests/cases beside this script's folder)
 
-One safetensors file per case. Metadata, all text, with the defaults of a key that is missing:
+One safetensors file per case; in FOLDER/later those that need what the crate does not have yet (marked * below).
+Metadata, all text, with the defaults of a key that is missing:
     op                batch_norm | layer_norm | instance_norm | group_norm | rms_norm
     eps               1e-5
     training          true | false; default true
     momentum          batch_norm and instance_norm only: a number, or none (cumulative average); default 0.1
     num_groups        group_norm only
     normalized_shape  layer_norm and rms_norm only, such as "4,5"
+    channels_last *   true | false: the input is [N, ..., C]; default false
+    activation *      none | relu | leaky_relu (slope 0.01) | silu | gelu (exact) | gelu_tanh | sigmoid | tanh; default none
 Tensors:
-    input                           F32
+    input                           F32, F16 *, BF16 *
     weight, bias                    F32; missing: there is none
     running_mean, running_var       F32; missing: none are kept
     num_batches_tracked             I64, a scalar, before the call; with running statistics only
-    grad_output                     F32; missing: the case has no backward
+    grad_output                     as input; missing: the case has no backward
+    residual *                      as input: layer and RMS norm normalize input + residual, the others add it after weight
+                                    and bias and before the activation
     expected.output, expected.running_mean, expected.running_var,
-    expected.grad_input, expected.grad_weight, expected.grad_bias    F64
+    expected.grad_input, expected.grad_weight, expected.grad_bias,
+    expected.residual_output *  (input + residual, of layer and RMS norm), expected.grad_residual *    F64
 
-The expectations are computed in f64 from the inputs as rounded to f32. Random numbers are seeded by the name of the case,
+The expectations are computed in f64 from the inputs as rounded to their type. Random numbers are seeded by the name of the case,
 so that a case added or changed leaves the files of the others alone.
 """
 import json
@@ -31,11 +37,22 @@ import zlib
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.numpy import save
+from safetensors.torch import save
 
 DEFAULTS = {"eps": 1e-5, "training": True, "momentum": 0.1}
 RUNNING = ("batch_norm", "instance_norm")  # those that can keep running statistics
 TRAIN, EVAL = True, False
+ROWS = ("layer_norm", "rms_norm")  # those that normalize over the last dimensions
+ACTIVATIONS = {
+    "none": lambda x: x,
+    "relu": F.relu,
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.01),
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+}
 
 
 def cases():
@@ -138,16 +155,47 @@ def rms_norm_cases():
     yield case("offset_2d", (97,), (5,), mean=150.0, std=1.5)
 
 
+def later_cases():
+    def case(name, op, shape, training=TRAIN, **settings):
+        if op in ROWS:
+            settings["normalized_shape"] = shape[-1:]
+        if op == "rms_norm":
+            settings["affine"] = "weight"
+        return f"later_{op}_{name}", dict(op=op, shape=shape, training=training, **settings)
+
+    for activation in list(ACTIVATIONS)[1:]:
+        yield case(activation, "batch_norm", (3, 4, 5, 5), activation=activation)
+    yield case("residual_relu", "batch_norm", (3, 4, 5, 5), residual=True, activation="relu")
+    yield case("eval_residual_relu", "batch_norm", (3, 4, 5, 5), EVAL, residual=True, activation="relu")
+    yield case("residual_leaky_relu", "instance_norm", (2, 3, 33), residual=True, activation="leaky_relu")
+    yield case("silu", "group_norm", (2, 6, 5, 5), num_groups=3, activation="silu")
+    yield case("residual_gelu", "group_norm", (2, 6, 5, 5), num_groups=3, residual=True, activation="gelu")
+    yield case("residual", "layer_norm", (7, 96), residual=True)
+    yield case("residual_offset", "layer_norm", (5, 97), residual=True, mean=150.0, std=1.5)
+    yield case("residual", "rms_norm", (7, 96), residual=True)
+    yield case("channels_last", "batch_norm", (3, 5, 5, 4), channels_last=True)
+    yield case("eval_channels_last", "batch_norm", (3, 5, 5, 4), EVAL, channels_last=True)
+    yield case("channels_last", "instance_norm", (2, 33, 3), channels_last=True)
+    yield case("channels_last_silu", "group_norm", (2, 5, 5, 6), num_groups=3, channels_last=True, activation="silu")
+    for dtype in ("float16", "bfloat16"):
+        yield case(dtype, "batch_norm", (3, 4, 5, 5), dtype=dtype)
+        yield case(dtype, "layer_norm", (7, 96), dtype=dtype)
+        yield case(f"{dtype}_residual", "rms_norm", (7, 96), dtype=dtype, residual=True)
+    yield case("bfloat16_channels_last_residual_relu", "batch_norm", (3, 5, 5, 4), dtype="bfloat16", residual=True,
+               channels_last=True, activation="relu")
+
+
 def build(name, op, shape, training, affine="weight,bias", tracked=True, backward=True, eps=1e-5, momentum=0.1,
-          batches=4, num_groups=None, normalized_shape=None, mean=None, std=None, constant_channel=None, explicit=True):
-    """The metadata and the f32 tensors of a case. `explicit=False` leaves out every setting that has its default."""
+          batches=4, num_groups=None, normalized_shape=None, mean=None, std=None, constant_channel=None, explicit=True,
+          residual=False, activation="none", channels_last=False, dtype="float32"):
+    """The metadata and the tensors of a case. `explicit=False` leaves out every setting that has its default."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     mean = random.uniform(0.5, 3.0) if mean is None else mean
     std = random.uniform(1.0, 2.0) if std is None else std
     tensors = {"input": random.normal(mean, std, shape)}
     if constant_channel is not None:
         tensors["input"][:, constant_channel] = 1.5
-    parameter_shape = normalized_shape or (shape[1],)
+    parameter_shape = normalized_shape or (shape[-1 if channels_last else 1],)
     if "weight" in affine:
         tensors["weight"] = random.normal(1.0, 0.5, parameter_shape)
     if "bias" in affine:
@@ -157,9 +205,13 @@ def build(name, op, shape, training, affine="weight,bias", tracked=True, backwar
         tensors["running_var"] = std**2 * random.uniform(0.5, 1.5, parameter_shape)
     if backward:
         tensors["grad_output"] = random.normal(0.2, 1.0, shape)
-    tensors = {key: value.astype(np.float32) for key, value in tensors.items()}
+    if residual:
+        tensors["residual"] = random.normal(-0.5, 1.0, shape)
+    tensors = {key: torch.from_numpy(value.astype(np.float32)) for key, value in tensors.items()}
+    for key in {"input", "residual", "grad_output"} & tensors.keys():
+        tensors[key] = tensors[key].to(getattr(torch, dtype))
     if "running_mean" in tensors:
-        tensors["num_batches_tracked"] = np.array(batches, np.int64)
+        tensors["num_batches_tracked"] = torch.tensor(batches)
 
     settings = {"eps": eps, "training": training}
     if op in RUNNING:
@@ -171,7 +223,25 @@ def build(name, op, shape, training, affine="weight,bias", tracked=True, backwar
         metadata["num_groups"] = str(num_groups)
     if normalized_shape is not None:
         metadata["normalized_shape"] = ",".join(map(str, normalized_shape))
-    return metadata, tensors, settings | {"num_groups": num_groups, "normalized_shape": normalized_shape}
+    if activation != "none":
+        metadata["activation"] = activation
+    if channels_last:
+        metadata["channels_last"] = "true"
+    settings |= {"num_groups": num_groups, "normalized_shape": normalized_shape}
+    return metadata, tensors, settings | {"activation": activation, "channels_last": channels_last}
+
+
+def block(op, settings, t):
+    """The output with all that may surround the norm; `residual_output` of `t` is set where there is one."""
+    activation = ACTIVATIONS[settings["activation"]]
+    if "residual" in t and op in ROWS:
+        t["residual_output"] = t["input"] + t["residual"]
+        return activation(normalize(op, settings, t | {"input": t["residual_output"]}))
+    if settings["channels_last"]:
+        output = normalize(op, settings, t | {"input": t["input"].movedim(-1, 1)}).movedim(1, -1)
+    else:
+        output = normalize(op, settings, t)
+    return activation(output + t["residual"] if "residual" in t else output)
 
 
 def normalize(op, settings, t):
@@ -197,17 +267,17 @@ def normalize(op, settings, t):
 
 def expectations(op, settings, tensors):
     """What PyTorch makes of the tensors in f64: output, running statistics and gradients."""
-    t = {key: torch.from_numpy(value.astype(np.float64)) for key, value in tensors.items()}
-    leaves = [key for key in ("input", "weight", "bias") if key in t]
+    t = {key: value.to(torch.float64, copy=True) for key, value in tensors.items()}
+    leaves = [key for key in ("input", "weight", "bias", "residual") if key in t]
     for key in leaves:
         t[key].requires_grad_()
-    output = normalize(op, settings, t)
+    output = block(op, settings, t)
     expected = {"output": output}
-    expected |= {key: t[key] for key in ("running_mean", "running_var") if key in t}
+    expected |= {key: t[key] for key in ("running_mean", "running_var", "residual_output") if key in t}
     if "grad_output" in t:
         gradients = torch.autograd.grad(output, [t[key] for key in leaves], t["grad_output"])
         expected |= {f"grad_{key}": gradient for key, gradient in zip(leaves, gradients)}
-    return {f"expected.{key}": value.detach().numpy().copy() for key, value in expected.items()}
+    return {f"expected.{key}": value.detach().contiguous().clone() for key, value in expected.items()}
 
 
 def safetensors_bytes(tensors, metadata):
@@ -220,19 +290,24 @@ def safetensors_bytes(tensors, metadata):
     return content[:8] + text + content[8 + length:]
 
 
-def main():
-    here = pathlib.Path(__file__).resolve().parent
-    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here.parent / "tests" / "cases"
+def write(folder, cases):
     folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)  # one order of summation: the same file every time
     count = size = 0
-    for name, case in cases():
+    for name, case in cases:
         metadata, tensors, settings = build(name, **case)
         tensors |= expectations(case["op"], settings, tensors)
         path = folder / f"{name}.safetensors"
         path.write_bytes(safetensors_bytes(tensors, metadata))
         count, size = count + 1, size + path.stat().st_size
     print(f"{count} cases, {size} bytes in {folder}")
+
+
+def main():
+    here = pathlib.Path(__file__).resolve().parent
+    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here.parent / "tests" / "cases"
+    torch.set_num_threads(1)  # one order of summation: the same file every time
+    write(folder, cases())
+    write(folder / "later", later_cases())
 
 
 if __name__ == "__main__":

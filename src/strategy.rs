@@ -56,8 +56,8 @@ pub(crate) enum Load {
 /// loops counted together.
 pub(crate) const MAX_ITERATIONS: u32 = 60_000;
 
-/// Iterations that the kernels' loops run per vector of a lane, at most: load, sum, squares and output of
-/// `normalize_groups`, and its outer loop (5 per block of `HELD` ≥ 4 vectors, padded).
+/// Iterations that the kernels' loops run per vector of a lane, at most: `normalize_groups` loads, sums, squares and writes
+/// each, and counts its blocks of 8 or more twice over.
 pub(crate) const ITERATIONS_PER_VECTOR: u32 = 6;
 
 /// Vectors per lane that a task may have.

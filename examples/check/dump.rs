@@ -1,0 +1,59 @@
+//! Writes the computed tensors of a case.
+
+use std::fs;
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, serialize_to_file};
+use wgpu_norm::check::Results;
+
+use crate::reader::{FileCase, Result};
+
+/// Names as in the case without `expected.`, and whether a tensor has the shape of the input (or that of the weight),
+/// and whether it is of the backward pass.
+const TENSORS: [(&str, bool, bool); 6] = [
+    ("output", true, false),
+    ("running_mean", false, false),
+    ("running_var", false, false),
+    ("grad_input", true, true),
+    ("grad_weight", false, true),
+    ("grad_bias", false, true),
+];
+
+/// Writes `results` to `folder`, under the name of the case's own file.
+pub(crate) fn write(folder: &Path, source: &Path, file: &FileCase, got: &Results) -> Result<()> {
+    let name = source.file_name().ok_or("a file without a name")?;
+    let path = folder.join(name);
+    let failed =
+        |error: &dyn std::fmt::Display| format!("cannot write {}: {error}", path.display());
+    fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    if let (Ok(a), Ok(b)) = (source.canonicalize(), path.canonicalize())
+        && a == b
+    {
+        return Err(failed(&"that is the case itself"));
+    }
+    let parameters = file.case.norm.parameter_shape();
+    let mut tensors = Vec::new();
+    for (name, like_input, backward) in TENSORS {
+        let Some(values) = got.get(name).filter(|_| file.has_backward || !backward) else {
+            continue;
+        };
+        let shape = if like_input {
+            &file.case.shape
+        } else {
+            &parameters
+        };
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        tensors.push((name, shape.clone(), bytes));
+    }
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes)?;
+        Ok((*name, view))
+    });
+    let views = views.collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>();
+    let views = views.map_err(|error| failed(&error))?;
+    serialize_to_file(views, None, &path).map_err(|error| failed(&error))
+}

@@ -1,0 +1,290 @@
+//! Reads a case from a safetensors file that may be broken or hostile: whatever is in it, the answer is a case,
+//! the reason why this version cannot run it, or an error that says what is wrong.
+
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use wgpu_norm::check::Case;
+
+use settings::Settings;
+
+/// An error is a sentence for the reader of a terminal.
+pub(crate) type Result<T> = std::result::Result<T, String>;
+
+/// A file is held in memory as a whole.
+const MAX_FILE: u64 = 4 << 30;
+
+/// As in the crate safetensors.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// Digits of a number in the header, at most: the crate safetensors adds up offsets unchecked, and
+/// 10¹⁵ is far over any file.
+const MAX_DIGITS: usize = 15;
+
+/// What a file holds.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// A case that can be run.
+    Case(Box<FileCase>),
+    /// A valid case that this version of the crate cannot run, and why.
+    Beyond(String),
+}
+
+/// A case with its expectations.
+#[derive(Debug)]
+pub(crate) struct FileCase {
+    pub(crate) case: Case,
+    /// Whether there is a `grad_output`; if not, that of `case` is zeros.
+    pub(crate) has_backward: bool,
+    pub(crate) expected: BTreeMap<&'static str, Vec<f64>>,
+}
+
+pub(crate) fn read(path: &Path) -> Result<Content> {
+    // The kind first: opening a named pipe would wait for its writer.
+    let metadata = std::fs::metadata(path).map_err(text)?;
+    if !metadata.is_file() {
+        return Err("not a file".to_owned());
+    }
+    let length = metadata.len();
+    if length > MAX_FILE {
+        return Err(format!("{length} bytes, over the {MAX_FILE} that are read"));
+    }
+    let mut file = File::open(path).map_err(text)?.take(length);
+    let mut bytes = Vec::new();
+    file.by_ref()
+        .take(8)
+        .read_to_end(&mut bytes)
+        .map_err(text)?;
+    // A bad header shows before the rest is read.
+    let header = header_length(&bytes, length)?;
+    file.by_ref()
+        .take(header)
+        .read_to_end(&mut bytes)
+        .map_err(text)?;
+    check_numbers(bytes.get(8..).unwrap_or_default())?;
+    file.read_to_end(&mut bytes).map_err(text)?;
+    parse(&bytes)
+}
+
+/// The case in the content of a file.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Content> {
+    let header = header_length(bytes, bytes.len() as u64)?;
+    let end = usize::try_from(8 + header).map_err(text)?;
+    check_numbers(bytes.get(8..end).ok_or("truncated")?)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(text)?;
+    let tensors = Tensors(SafeTensors::deserialize(bytes).map_err(text)?);
+    let metadata = header.metadata().clone().unwrap_or_default();
+    tensors.case(&metadata)
+}
+
+/// The length of the header, from the first eight bytes of a file of `file` bytes.
+fn header_length(bytes: &[u8], file: u64) -> Result<u64> {
+    let first = bytes.first_chunk().ok_or("truncated: no header")?;
+    let length = u64::from_le_bytes(*first);
+    if length > MAX_HEADER || length > file.saturating_sub(8) {
+        return Err(format!(
+            "a header of {length} bytes in a file of {file}: truncated, or not safetensors"
+        ));
+    }
+    Ok(length)
+}
+
+/// Refuses long numbers outside of strings.
+fn check_numbers(header: &[u8]) -> Result<()> {
+    let (mut digits, mut in_string, mut escaped) = (0, false, false);
+    for byte in header {
+        if in_string {
+            in_string = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+            continue;
+        }
+        in_string = *byte == b'"';
+        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
+        if digits > MAX_DIGITS {
+            return Err(format!(
+                "a size of more than {MAX_DIGITS} digits in the header"
+            ));
+        }
+    }
+    Ok(())
+}
+
+struct Tensors<'a>(SafeTensors<'a>);
+
+impl<'a> Tensors<'a> {
+    fn case(&self, metadata: &HashMap<String, String>) -> Result<Content> {
+        let input = self.view("input").ok_or("no tensor input")?;
+        let shape = input.shape();
+        let settings = Settings::new(metadata, shape, |name| self.view(name).is_some())?;
+        let (norm, mode) = (settings.norm.clone(), settings.mode);
+        let parameters = settings.parameter_shape()?;
+        let first = settings.channels_first(shape);
+        norm.validate_shape(&first, mode).map_err(text)?;
+        let expected = self.expected(shape, &parameters)?;
+        let parameter = |name| self.f32(name, &parameters);
+        let (weight, bias) = (parameter("weight")?, parameter("bias")?);
+        let (mean, var) = (parameter("running_mean")?, parameter("running_var")?);
+        let batches = self.num_batches_tracked()?;
+        let mut lacks = self.lacks(&settings)?;
+        if u32::try_from(batches).is_err() {
+            lacks.push(format!("num_batches_tracked {batches}"));
+        }
+        if !lacks.is_empty() {
+            return Ok(Content::Beyond(lacks.join(", ")));
+        }
+        let grad_output = self.f32("grad_output", shape)?;
+        let input = self.f32("input", shape)?.unwrap_or_default();
+        let case = Case {
+            norm,
+            mode,
+            shape: shape.to_vec(),
+            strategy: None,
+            weight,
+            bias,
+            running_mean: mean,
+            running_var: var,
+            num_batches_tracked: batches as u32,
+            grad_output: grad_output.unwrap_or_else(|| vec![0.0; input.len()]),
+            input,
+        };
+        Ok(Content::Case(Box::new(FileCase {
+            case,
+            has_backward: self.view("grad_output").is_some(),
+            expected,
+        })))
+    }
+
+    /// What a case asks for that this version of the crate has not; the tensors that say so are checked.
+    fn lacks(&self, settings: &Settings) -> Result<Vec<String>> {
+        let mut lacks = Vec::new();
+        let input = self.view("input");
+        let shape = input.as_ref().map(|input| input.shape().to_vec());
+        for name in ["input", "residual", "grad_output"] {
+            let Some(tensor) = self.view(name) else {
+                continue;
+            };
+            expect_shape(name, &tensor, shape.as_deref().unwrap_or_default())?;
+            match tensor.dtype() {
+                Dtype::F32 => {}
+                Dtype::F16 | Dtype::BF16 => lacks.push(format!("{:?} {name}", tensor.dtype())),
+                other => return Err(format!("{name} is {other:?}, not F32, F16 or BF16")),
+            }
+        }
+        if self.view("residual").is_some() {
+            lacks.push("residual".to_owned());
+        }
+        if settings.activation != "none" {
+            lacks.push(format!("activation {}", settings.activation));
+        }
+        if settings.channels_last {
+            lacks.push("channels_last".to_owned());
+        }
+        Ok(lacks)
+    }
+
+    /// The expectations, each of a tensor that there will be.
+    fn expected(
+        &self,
+        input: &[usize],
+        parameters: &[usize],
+    ) -> Result<BTreeMap<&'static str, Vec<f64>>> {
+        let mut expected = BTreeMap::new();
+        for name in self.0.names() {
+            let Some(key) = name.strip_prefix("expected.") else {
+                continue;
+            };
+            let known = EXPECTATIONS.iter().find(|(known, _, _)| *known == key);
+            let (key, needs, like) = *known.ok_or_else(|| format!("{name:?} is not known"))?;
+            if let Some(missing) = needs.iter().find(|needed| self.view(needed).is_none()) {
+                return Err(format!("{name} without a tensor {missing}"));
+            }
+            let shape = match like {
+                Like::Input => input,
+                Like::Parameter => parameters,
+            };
+            let values = self.values(name, Dtype::F64, shape, f64::from_le_bytes)?;
+            expected.insert(key, values.unwrap_or_default());
+        }
+        Ok(expected)
+    }
+
+    fn num_batches_tracked(&self) -> Result<u64> {
+        let name = "num_batches_tracked";
+        let Some(tensor) = self.view(name) else {
+            return Ok(0);
+        };
+        let values = self.values(name, Dtype::I64, tensor.shape(), i64::from_le_bytes)?;
+        match values.as_deref() {
+            Some([count]) => u64::try_from(*count).map_err(|_| format!("{name} is {count}")),
+            _ => Err(format!(
+                "{name}: one number expected, got {:?}",
+                tensor.shape()
+            )),
+        }
+    }
+
+    fn f32(&self, name: &str, shape: &[usize]) -> Result<Option<Vec<f32>>> {
+        self.values(name, Dtype::F32, shape, f32::from_le_bytes)
+    }
+
+    /// The little-endian values of a tensor, if it is there.
+    fn values<T, const BYTES: usize>(
+        &self,
+        name: &str,
+        dtype: Dtype,
+        shape: &[usize],
+        from: impl Fn([u8; BYTES]) -> T,
+    ) -> Result<Option<Vec<T>>> {
+        let Some(tensor) = self.view(name) else {
+            return Ok(None);
+        };
+        if tensor.dtype() != dtype {
+            return Err(format!("{name} is {:?}, not {dtype:?}", tensor.dtype()));
+        }
+        expect_shape(name, &tensor, shape)?;
+        let (values, _) = tensor.data().as_chunks();
+        Ok(Some(values.iter().map(|bytes| from(*bytes)).collect()))
+    }
+
+    fn view(&self, name: &str) -> Option<TensorView<'a>> {
+        self.0.tensor(name).ok()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Like {
+    Input,
+    Parameter,
+}
+
+/// Name of an expectation, the tensors without which it makes no sense, and whose shape it has.
+const EXPECTATIONS: [(&str, &[&str], Like); 8] = [
+    ("output", &[], Like::Input),
+    ("running_mean", &["running_mean"], Like::Parameter),
+    ("running_var", &["running_var"], Like::Parameter),
+    ("grad_input", &["grad_output"], Like::Input),
+    ("grad_weight", &["grad_output", "weight"], Like::Parameter),
+    ("grad_bias", &["grad_output", "bias"], Like::Parameter),
+    ("grad_residual", &["grad_output", "residual"], Like::Input),
+    ("residual_output", &["residual"], Like::Input),
+];
+
+fn expect_shape(name: &str, tensor: &TensorView<'_>, shape: &[usize]) -> Result<()> {
+    if tensor.shape() == shape {
+        return Ok(());
+    }
+    let got = tensor.shape();
+    Err(format!("{name} has the shape {got:?}, not {shape:?}"))
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}

@@ -1,0 +1,187 @@
+//! The metadata of a case: the norm and its mode.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
+
+use super::Result;
+
+/// Those of the format.
+const ACTIVATIONS: [&str; 8] = [
+    "none",
+    "relu",
+    "leaky_relu",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "sigmoid",
+    "tanh",
+];
+
+/// Elements of a parameter, at most: as many as the crate's tensors have.
+const MAX_ELEMENTS: usize = 1 << 31;
+
+pub(super) struct Settings {
+    pub(super) norm: Norm,
+    pub(super) mode: Mode,
+    /// The last dimension of the input is the channels', and that makes a difference.
+    pub(super) channels_last: bool,
+    /// `none` or the name of one.
+    pub(super) activation: &'static str,
+}
+
+impl Settings {
+    /// `has` tells whether the file has a tensor.
+    pub(super) fn new(
+        metadata: &HashMap<String, String>,
+        shape: &[usize],
+        has: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let metadata = Metadata(metadata);
+        let training = metadata.or("training", true)?;
+        let per_channel = !matches!(metadata.required("op")?, "layer_norm" | "rms_norm");
+        // The two orders are the same in two dimensions, and rows have none.
+        let channels_last = metadata.or("channels_last", false)? && per_channel && shape.len() > 2;
+        let channels = if channels_last {
+            shape.last()
+        } else {
+            shape.get(1)
+        };
+        if per_channel && channels.is_none() {
+            return Err(format!("input has the shape {shape:?}, and no channels"));
+        }
+        let settings = Self {
+            norm: metadata.norm(channels.copied().unwrap_or(0), &has)?,
+            mode: if training { Mode::TRAINING } else { Mode::EVAL },
+            channels_last,
+            activation: metadata.activation()?,
+        };
+        settings.check_tensors(has)?;
+        Ok(settings)
+    }
+
+    /// Refuses tensors that the norm has no use for, and half of the running statistics.
+    fn check_tensors(&self, has: impl Fn(&str) -> bool) -> Result<()> {
+        let name = self.norm.name();
+        let running = matches!(self.norm, Norm::Batch(_) | Norm::Instance(_));
+        for tensor in ["running_mean", "running_var"] {
+            if has(tensor) && !running {
+                return Err(format!("{tensor}: {name} keeps none"));
+            }
+            if !has(tensor) && self.norm.tracks_running_stats() {
+                return Err(format!("no tensor {tensor}, but the other one"));
+            }
+        }
+        if has("bias") && !self.norm.has_bias() {
+            return Err(format!("bias: {name} has none"));
+        }
+        Ok(())
+    }
+
+    /// `[N, C, ...]` of the shape of an input.
+    pub(super) fn channels_first(&self, shape: &[usize]) -> Vec<usize> {
+        let mut shape = shape.to_vec();
+        if self.channels_last {
+            shape[1..].rotate_right(1);
+        }
+        shape
+    }
+
+    /// The shape of weight and bias, whose elements can be counted.
+    pub(super) fn parameter_shape(&self) -> Result<Vec<usize>> {
+        let shape = self.norm.parameter_shape();
+        let sizes = shape.iter().copied();
+        match sizes.reduce(usize::saturating_mul) {
+            Some(count) if count <= MAX_ELEMENTS => Ok(shape),
+            _ => Err(format!("parameters of shape {shape:?}: too many elements")),
+        }
+    }
+}
+
+struct Metadata<'a>(&'a HashMap<String, String>);
+
+impl Metadata<'_> {
+    fn required(&self, key: &str) -> Result<&str> {
+        let value = self
+            .0
+            .get(key)
+            .ok_or_else(|| format!("no metadata {key}"))?;
+        Ok(value)
+    }
+
+    fn parsed<T: FromStr>(&self, key: &str) -> Result<T> {
+        let value = self.required(key)?;
+        value.parse().map_err(|_| bad(key, value))
+    }
+
+    fn or<T: FromStr>(&self, key: &str, default: T) -> Result<T> {
+        if self.0.contains_key(key) {
+            self.parsed(key)
+        } else {
+            Ok(default)
+        }
+    }
+
+    fn activation(&self) -> Result<&'static str> {
+        let Some(value) = self.0.get("activation") else {
+            return Ok("none");
+        };
+        let known = ACTIVATIONS.into_iter().find(|known| known == value);
+        known.ok_or_else(|| bad("activation", value))
+    }
+
+    fn momentum(&self) -> Result<Option<f64>> {
+        match self.0.get("momentum").map(String::as_str) {
+            Some("none") => Ok(None),
+            _ => self.or("momentum", 0.1).map(Some),
+        }
+    }
+
+    fn normalized_shape(&self) -> Result<Vec<usize>> {
+        let value = self.required("normalized_shape")?;
+        let sizes = value.split(',').map(|size| size.trim().parse());
+        sizes
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|_| bad("normalized_shape", value))
+    }
+
+    fn norm(&self, channels: usize, has: impl Fn(&str) -> bool) -> Result<Norm> {
+        let eps = self.or("eps", 1e-5)?;
+        let (weight, bias) = (has("weight"), has("bias"));
+        let tracks = has("running_mean") || has("running_var");
+        Ok(match self.required("op")? {
+            "batch_norm" => BatchNorm::new(channels)
+                .eps(eps)
+                .momentum(self.momentum()?)
+                .weight(weight)
+                .bias(bias)
+                .track_running_stats(tracks)
+                .into(),
+            "instance_norm" => InstanceNorm::new(channels)
+                .eps(eps)
+                .momentum(self.momentum()?)
+                .weight(weight)
+                .bias(bias)
+                .track_running_stats(tracks)
+                .into(),
+            "group_norm" => {
+                let norm = GroupNorm::new(self.parsed("num_groups")?, channels);
+                norm.eps(eps).weight(weight).bias(bias).into()
+            }
+            "layer_norm" => {
+                let norm = LayerNorm::new(&self.normalized_shape()?);
+                norm.eps(eps).weight(weight).bias(bias).into()
+            }
+            "rms_norm" => {
+                let norm = RmsNorm::new(&self.normalized_shape()?);
+                norm.eps(eps).weight(weight).into()
+            }
+            op => return Err(bad("op", op)),
+        })
+    }
+}
+
+fn bad(key: &str, value: &str) -> String {
+    format!("metadata {key} = {value:?}")
+}

@@ -1,0 +1,201 @@
+mod damage;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, serialize};
+
+use super::{Content, parse, read};
+
+/// Name, type, shape and bytes of a tensor.
+type Raw = (&'static str, Dtype, Vec<usize>, Vec<u8>);
+
+fn f32(name: &'static str, shape: &[usize]) -> Raw {
+    let count: usize = shape.iter().product();
+    let bytes = (0..count).flat_map(|i| (i as f32).to_le_bytes());
+    (name, Dtype::F32, shape.to_vec(), bytes.collect())
+}
+
+fn zeros(name: &'static str, dtype: Dtype, shape: &[usize]) -> Raw {
+    let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+    (name, dtype, shape.to_vec(), vec![0; bytes])
+}
+
+fn file(metadata: &[(&str, &str)], tensors: &[Raw]) -> Vec<u8> {
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        (
+            *name,
+            TensorView::new(*dtype, shape.clone(), bytes).unwrap(),
+        )
+    });
+    let metadata = metadata
+        .iter()
+        .map(|(key, value)| (key.to_string(), value.to_string()));
+    serialize(views, Some(metadata.collect())).unwrap()
+}
+
+/// Batch norm with everything that there is.
+fn full() -> Vec<Raw> {
+    vec![
+        f32("input", &[3, 2]),
+        f32("weight", &[2]),
+        f32("bias", &[2]),
+        f32("running_mean", &[2]),
+        f32("running_var", &[2]),
+        zeros("num_batches_tracked", Dtype::I64, &[]),
+        f32("grad_output", &[3, 2]),
+        zeros("expected.output", Dtype::F64, &[3, 2]),
+        zeros("expected.grad_weight", Dtype::F64, &[2]),
+    ]
+}
+
+const BATCH: (&str, &str) = ("op", "batch_norm");
+
+/// [`full`] with some tensors replaced, added or, where their shape is `[9, 9, 9]`, left out.
+fn with(metadata: &[(&str, &str)], changes: Vec<Raw>) -> Result<Content, String> {
+    let mut tensors = full();
+    for change in changes {
+        tensors.retain(|tensor| tensor.0 != change.0);
+        if change.2 != [9, 9, 9] {
+            tensors.push(change);
+        }
+    }
+    let metadata = [&[BATCH], metadata].concat();
+    parse(&file(&metadata, &tensors))
+}
+
+fn error(content: Result<Content, String>) -> String {
+    content
+        .map(|content| format!("accepted {content:?}"))
+        .unwrap_err()
+}
+
+#[test]
+fn reads_a_case() {
+    let metadata = [
+        ("eps", "0.5"),
+        ("momentum", "none"),
+        ("comment", "\"\\ 1234567890123456789"),
+    ];
+    let Ok(Content::Case(file)) = with(&metadata, Vec::new()) else {
+        panic!("not a case");
+    };
+    assert_eq!(file.case.norm.eps(), 0.5);
+    assert_eq!(file.case.norm.running_momentum(), Some(None));
+    assert_eq!(file.case.input, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    assert!(file.has_backward && file.case.mode.batch_statistics);
+    assert_eq!(file.expected["grad_weight"], [0.0, 0.0]);
+}
+
+#[test]
+fn says_what_is_beyond_this_version() {
+    let beyond = |metadata: &[(&str, &str)], changes| match with(metadata, changes) {
+        Ok(Content::Beyond(lacks)) => lacks,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        beyond(&[("activation", "silu")], Vec::new()),
+        "activation silu"
+    );
+    assert_eq!(beyond(&[], vec![f32("residual", &[3, 2])]), "residual");
+    let half = zeros("input", Dtype::BF16, &[3, 2]);
+    assert_eq!(beyond(&[], vec![half]), "BF16 input");
+    let many = (1u64 << 40).to_le_bytes().to_vec();
+    let many = ("num_batches_tracked", Dtype::I64, vec![1], many);
+    assert_eq!(beyond(&[], vec![many]), "num_batches_tracked 1099511627776");
+    let last = [BATCH, ("channels_last", "true")];
+    let content = parse(&file(
+        &last,
+        &[f32("input", &[3, 4, 2]), f32("weight", &[2])],
+    ));
+    assert!(matches!(content, Ok(Content::Beyond(lacks)) if lacks == "channels_last"));
+    // Two dimensions are in the same order either way.
+    assert!(matches!(with(&last[1..], Vec::new()), Ok(Content::Case(_))));
+}
+
+#[test]
+fn refuses_bad_metadata() {
+    for (key, value) in [
+        ("eps", "NaN"),
+        ("eps", "-1"),
+        ("eps", "1e999"),
+        ("eps", "small"),
+        ("momentum", "inf"),
+        ("momentum", ""),
+        ("training", "True"),
+        ("channels_last", "1"),
+        ("activation", "relu6"),
+        ("op", "weight_norm"),
+    ] {
+        let message = error(with(&[(key, value)], Vec::new()));
+        assert!(message.contains(key), "{key} = {value}: {message}");
+    }
+    let layer = |shape| {
+        let metadata = [("op", "layer_norm"), ("normalized_shape", shape)];
+        error(parse(&file(&metadata, &[f32("input", &[3, 2])])))
+    };
+    for shape in ["", "2,", "-2", "3", "0", "2,3", "99999999999999999999"] {
+        assert!(layer(shape).contains("normalized_shape"), "{shape:?}");
+    }
+    let group = |metadata: &[_]| error(parse(&file(metadata, &[f32("input", &[3, 2])])));
+    assert!(group(&[("op", "group_norm")]).contains("num_groups"));
+    for groups in ["0", "3", "-1", "1.5"] {
+        let message = group(&[("op", "group_norm"), ("num_groups", groups)]);
+        assert!(message.contains("groups"), "{groups}: {message}");
+    }
+    assert!(group(&[]).contains("no metadata op"));
+}
+
+#[test]
+fn refuses_bad_tensors() {
+    let gone = |name| f32(name, &[9, 9, 9]);
+    let negative = (-1i64).to_le_bytes().to_vec();
+    for (change, expected) in [
+        (gone("input"), "no tensor input"),
+        (gone("running_var"), "no tensor running_var"),
+        (gone("running_mean"), "no tensor running_mean"),
+        (gone("weight"), "without a tensor weight"),
+        (gone("grad_output"), "without a tensor grad_output"),
+        (zeros("input", Dtype::F64, &[3, 2]), "input is F64"),
+        (zeros("weight", Dtype::F16, &[2]), "weight is F16"),
+        (
+            zeros("expected.output", Dtype::F32, &[3, 2]),
+            "is F32, not F64",
+        ),
+        (
+            zeros("num_batches_tracked", Dtype::I32, &[]),
+            "is I32, not I64",
+        ),
+        (zeros("num_batches_tracked", Dtype::I64, &[2]), "one number"),
+        (
+            ("num_batches_tracked", Dtype::I64, vec![], negative),
+            "is -1",
+        ),
+        (f32("weight", &[3]), "[3], not [2]"),
+        (f32("grad_output", &[2, 3]), "[2, 3], not [3, 2]"),
+        (f32("residual", &[3]), "[3], not [3, 2]"),
+        (f32("input", &[6]), "no channels"),
+        (f32("input", &[1, 2]), "one value"),
+        (zeros("expected.ouptut", Dtype::F64, &[3, 2]), "not known"),
+        (
+            zeros("expected.output", Dtype::F64, &[6]),
+            "[6], not [3, 2]",
+        ),
+    ] {
+        let message = error(with(&[], vec![change]));
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+    let rms = [("op", "rms_norm"), ("normalized_shape", "2")];
+    for name in ["bias", "running_mean"] {
+        let message = error(parse(&file(
+            &rms,
+            &[f32("input", &[3, 2]), f32(name, &[2])],
+        )));
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+#[test]
+fn reads_only_files() {
+    let folder = std::env::temp_dir();
+    assert_eq!(error(read(&folder)), "not a file");
+    error(read(&folder.join("wgpu-norm-no-such-file")));
+}
