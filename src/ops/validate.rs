@@ -11,17 +11,20 @@ impl Norm {
     /// Checks the configuration alone.
     ///
     /// # Errors
-    /// [`Error::Value`] for eps below 0, NaN or infinite, a momentum of NaN or infinity, a size of 0;
-    /// [`Error::Groups`] if the groups do not divide the channels.
+    /// [`Error::Value`] for eps below 0, an eps or momentum that is NaN or that f32 cannot hold, a size of 0;
+    /// [`Error::Groups`] if the groups do not divide the channels; [`Error::Limit`] for sizes beyond 32-bit indices.
     pub fn validate(&self) -> Result<()> {
+        // The device computes in f32.
+        let eps = self.eps() as f32;
         value(
             "eps",
-            "finite and at least 0",
+            "at least 0 and within f32",
             self.eps(),
-            self.eps() >= 0.0 && self.eps().is_finite(),
+            eps >= 0.0 && eps.is_finite(),
         )?;
         if let Some(Some(momentum)) = self.running_momentum() {
-            value("momentum", "finite", momentum, momentum.is_finite())?;
+            let holds = (momentum as f32).is_finite();
+            value("momentum", "finite and within f32", momentum, holds)?;
         }
         let parameters = self.parameter_shape();
         if let Some(&zero) = parameters.iter().find(|&&size| size == 0) {
@@ -38,6 +41,7 @@ impl Norm {
             parameters.len(),
             (1..=MAX_RANK).contains(&parameters.len()),
         )?;
+        elements(&parameters)?;
         if let Self::Group(n) = self {
             value("num_groups", "at least 1", n.num_groups, n.num_groups > 0)?;
             if n.num_channels % n.num_groups != 0 {

@@ -74,7 +74,7 @@ fn wrong_configurations() {
         &plan_error(LayerNorm::new(&[]), &[2]),
         &["rank of normalized_shape", "0"],
     );
-    for eps in [-1e-5, f64::NAN, f64::INFINITY] {
+    for eps in [-1e-5, f64::NAN, f64::INFINITY, 1e300] {
         let error = plan_error(BatchNorm::new(3).eps(eps), &[2, 3]);
         says(&error, &["eps", &eps.to_string()]);
         assert!(Layer::new(context(), RmsNorm::new(&[3]).eps(eps)).is_err());
@@ -102,6 +102,11 @@ fn sizes_beyond_every_limit() {
             Err(Error::Limit { .. })
         ));
     }
+    let huge: Norm = LayerNorm::new(&[1 << 40, 1 << 40]).into();
+    assert!(matches!(
+        plan_error(huge, &[0, 1 << 40, 1 << 40]),
+        Error::Limit { .. }
+    ));
     // No elements, so nothing to overflow.
     let empty = [usize::MAX, 3, usize::MAX, 0];
     Plan::new(context(), BatchNorm::new(3), &empty, Mode::TRAINING).unwrap();
