@@ -12,6 +12,8 @@ use crate::tensor::Tensor;
 
 /// A normalization with weight, bias and running statistics in GPU memory.
 ///
+/// Work that is submitted to a lost device is swallowed by wgpu: the loss shows at the next call that reads or allocates.
+///
 /// Works on inputs of any batch size and, for norms over channels, any spatial size; the plan of each shape and mode is made at its
 /// first use and kept. Usable from several threads at once; the updates of running statistics then happen
 /// in the order in which the passes are submitted.
@@ -310,6 +312,9 @@ impl Layer {
         parameters: bool,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         self.context.check_lost()?;
+        if !saved.input.context().is_same_device(&self.context) {
+            return Err(Error::OtherContext("saved"));
+        }
         if saved.plan.norm() != &self.norm {
             return Err(Error::Unexpected("saved", "it comes from another norm"));
         }

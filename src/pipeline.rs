@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::kernel::{Access, Kernel};
 use crate::params::Params;
 use crate::scope::scoped;
-use crate::source::{self, Variant};
+use crate::source::{self, Dialect, Variant};
 
 /// A compute pipeline and the layout of its one bind group.
 #[derive(Debug)]
@@ -29,9 +29,10 @@ impl Pipeline {
                 bind_group_layouts: &[Some(&layout)],
                 immediate_size: 0,
             });
+            let text = source::wgsl(kernel, variant, shared, Dialect::TARGET);
             let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(label),
-                source: wgpu::ShaderSource::Wgsl(source::wgsl(kernel, variant, shared).into()),
+                source: wgpu::ShaderSource::Wgsl(text.into()),
             });
             let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(label),

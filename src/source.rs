@@ -198,15 +198,38 @@ fn files(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
     files
 }
 
+/// Whose compiler reads the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// wgpu's own.
+    Naga,
+    /// A browser's: it demands directives that naga 30 rejects.
+    Browser,
+}
+
+impl Dialect {
+    /// The dialect of the target that this is compiled for.
+    pub const TARGET: Self = if cfg!(target_family = "wasm") {
+        Self::Browser
+    } else {
+        Self::Naga
+    };
+
+    const fn directives(self, team: Team) -> &'static str {
+        match (self, team) {
+            (Self::Browser, Team::Subgroup { .. }) => {
+                "enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n"
+            }
+            _ => "",
+        }
+    }
+}
+
 /// The WGSL text of `variant`. With `shared`, every binding may be written, so that several may lie in one buffer:
 /// wgpu refuses a buffer that one dispatch both reads as read-only and writes.
 #[must_use]
-pub fn wgsl(kernel: Kernel, variant: &Variant, shared: bool) -> String {
-    let mut text = String::new();
-    // Browsers demand the directive, naga 30 rejects it.
-    if cfg!(target_family = "wasm") && matches!(variant.tile.team, Team::Subgroup { .. }) {
-        text.push_str("enable subgroups;\n");
-    }
+pub fn wgsl(kernel: Kernel, variant: &Variant, shared: bool, dialect: Dialect) -> String {
+    let mut text = dialect.directives(variant.tile.team).to_owned();
     text.push_str(&constants(variant));
     text.push_str(params::WGSL);
     text.push_str("@group(0) @binding(0) var<uniform> params: Params;\n\n");

@@ -241,6 +241,10 @@ impl Tensor {
     /// Its number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
+        // The sizes before a 0 may overflow when multiplied.
+        if self.shape.contains(&0) {
+            return 0;
+        }
         self.shape.iter().product()
     }
 

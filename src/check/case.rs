@@ -38,7 +38,7 @@ impl Case {
     /// Those of [`Norm::validate_shape`].
     pub fn random(norm: &Norm, mode: Mode, shape: &[usize], seed: u64) -> Result<Self> {
         let elements = norm.validate_shape(shape, mode)?;
-        let parameters = norm.parameter_shape().iter().product();
+        let parameters = crate::ops::elements(&norm.parameter_shape())?;
         let mut random = Random(seed);
         let mut parameter = |has: bool, mean: f32, spread: f32| {
             has.then(|| random.values(parameters, mean, spread))

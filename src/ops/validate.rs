@@ -22,7 +22,13 @@ impl Norm {
             self.eps(),
             eps >= 0.0 && eps.is_finite(),
         )?;
-        if let Some(Some(momentum)) = self.running_momentum() {
+        // Also where no running statistics are kept: a norm with NaN would not equal itself.
+        let momentum = match self {
+            Self::Batch(n) => n.momentum,
+            Self::Instance(n) => n.momentum,
+            _ => None,
+        };
+        if let Some(momentum) = momentum {
             let holds = (momentum as f32).is_finite();
             value("momentum", "finite and within f32", momentum, holds)?;
         }

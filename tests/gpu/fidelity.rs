@@ -1,18 +1,21 @@
 //! Results are the same from run to run, and the comparison notices when they are wrong.
 
 use wgpu_norm::check::{Case, Row, results};
-use wgpu_norm::{BatchNorm, GroupNorm, LayerNorm, Mode, Norm};
+use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 
 use crate::common::{STRATEGIES, TOLERANCE, devices};
 
 #[test]
 fn repeats_bit_for_bit() {
-    let norms: [(Norm, &[usize]); 3] = [
+    let norms: [(Norm, &[usize]); 5] = [
         (BatchNorm::new(5).into(), &[40, 5, 9]),
         (GroupNorm::new(2, 6).into(), &[3, 6, 50]),
+        (InstanceNorm::new(3).affine(true).into(), &[4, 3, 50]),
         (LayerNorm::new(&[1001]).into(), &[9, 1001]),
+        (RmsNorm::new(&[1001]).into(), &[9, 1001]),
     ];
     for (device, context) in devices() {
+        let repeats = if device == "own" { 100 } else { 5 };
         for (norm, shape) in &norms {
             for strategy in STRATEGIES {
                 let mut case = Case::random(norm, Mode::TRAINING, shape, 8).unwrap();
@@ -20,7 +23,7 @@ fn repeats_bit_for_bit() {
                 let Ok(first) = results(&context, &case) else {
                     continue;
                 };
-                for _ in 0..5 {
+                for _ in 0..repeats {
                     let again = results(&context, &case).unwrap();
                     assert_eq!(first, again, "{device} {norm:?} {strategy:?}");
                 }

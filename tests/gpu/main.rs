@@ -5,8 +5,11 @@
 mod common;
 
 mod accuracy;
+mod construction;
+mod devices;
 mod edges;
 mod errors;
+mod faults;
 mod fidelity;
 mod layers;
 mod memory;

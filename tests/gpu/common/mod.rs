@@ -13,7 +13,30 @@ pub(crate) const TOLERANCE: f64 = 2e-6;
 /// The device that all tests share.
 pub(crate) fn context() -> &'static Context {
     static CONTEXT: OnceLock<Context> = OnceLock::new();
-    CONTEXT.get_or_init(|| Context::new().unwrap_or_else(|error| panic!("{error}")))
+    CONTEXT.get_or_init(new_context)
+}
+
+/// Another device of the same adapter. With `WGPU_NORM_TEST_LIMITS=webgpu` it has no features and WebGPU's default limits.
+pub(crate) fn new_context() -> Context {
+    let context = Context::new().unwrap_or_else(|error| panic!("{error}"));
+    match std::env::var("WGPU_NORM_TEST_LIMITS").as_deref() {
+        Err(_) => context,
+        Ok("webgpu") => with_default_limits(context.adapter_info()),
+        Ok(other) => panic!("WGPU_NORM_TEST_LIMITS={other:?}: it can be \"webgpu\" only"),
+    }
+}
+
+fn with_default_limits(info: &wgpu::AdapterInfo) -> Context {
+    let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    let backends = descriptor.backends;
+    let instance = wgpu::Instance::new(descriptor);
+    let adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    let adapter = adapters.into_iter().find(|a| a.get_info() == *info);
+    let device = adapter
+        .unwrap()
+        .request_device(&wgpu::DeviceDescriptor::default());
+    let (device, queue) = pollster::block_on(device).unwrap();
+    Context::from_wgpu(device, queue).unwrap()
 }
 
 /// The device as it is, and told to behave as others: the ladder's rungs for GPUs and for CPUs, with and without subgroups.

@@ -1,0 +1,101 @@
+//! Every kernel variant as a pipeline of wgpu, every pass recorded and submitted, on wgpu's backend without a GPU:
+//! all of wgpu's validation under WebGPU's default limits, on devices with subgroups of several sizes and without.
+
+use pollster::block_on;
+use rayon::prelude::*;
+use wgpu_norm::check::{Case, results};
+use wgpu_norm::source::{Dialect, Team, wgsl};
+use wgpu_norm::{Caps, Context, Error, Norm, Strategy};
+
+use crate::problems::MODES;
+use crate::variants;
+
+/// A device that validates and computes nothing, with the default limits.
+fn noop(caps: &Caps) -> (wgpu::Device, wgpu::Queue) {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::NOOP;
+    descriptor.backend_options.noop = wgpu::NoopBackendOptions {
+        enable: true,
+        subgroup_min_size: caps.subgroups.map(|(min, _)| min),
+        subgroup_max_size: caps.subgroups.map(|(_, max)| max),
+        ..wgpu::NoopBackendOptions::enabled()
+    };
+    let adapter = block_on(
+        wgpu::Instance::new(descriptor).request_adapter(&wgpu::RequestAdapterOptions::default()),
+    );
+    let features = match caps.subgroups {
+        Some(_) => wgpu::Features::SUBGROUP,
+        None => wgpu::Features::empty(),
+    };
+    let device = block_on(adapter.unwrap().request_device(&wgpu::DeviceDescriptor {
+        required_features: features,
+        required_limits: wgpu::Limits::defaults(),
+        ..wgpu::DeviceDescriptor::default()
+    }));
+    let (device, queue) = device.unwrap();
+    device.on_uncaptured_error(std::sync::Arc::new(|error| panic!("{error}")));
+    (device, queue)
+}
+
+#[test]
+fn every_variant_makes_a_pipeline() {
+    let (with, _) = noop(&Caps {
+        subgroups: Some((4, 128)),
+        ..Caps::WEBGPU
+    });
+    let (without, _) = noop(&Caps::WEBGPU);
+    variants::all().par_iter().for_each(|(kernel, variant)| {
+        let device = match variant.tile.team {
+            Team::Subgroup { .. } => &with,
+            _ => &without,
+        };
+        for shared in [false, true] {
+            let text = wgsl(*kernel, variant, shared, Dialect::Naga);
+            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(kernel.name()),
+                source: wgpu::ShaderSource::Wgsl(text.into()),
+            });
+            let _ = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(kernel.name()),
+                layout: None,
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                cache: None,
+            });
+        }
+    });
+}
+
+/// Data of the others take seconds to make, and forced strategies go where these sizes do not.
+fn small_norms() -> impl Iterator<Item = (Norm, Vec<usize>)> {
+    let norms = variants::norms().into_iter();
+    norms.filter(|(_, shape)| shape.iter().product::<usize>() <= 5000)
+}
+
+/// The crate's own layouts, bind groups, dispatches and submissions, with every strategy.
+#[test]
+fn every_pass_is_accepted() {
+    let strategies = [
+        None,
+        Some(Strategy::Resident),
+        Some(Strategy::Looped),
+        Some(Strategy::Split),
+    ];
+    variants::devices().par_iter().for_each(|caps| {
+        let (device, queue) = noop(caps);
+        // wgpu calls this backend a CPU.
+        let context = Context::from_wgpu(device, queue).unwrap();
+        let context = context.with_caps(*caps).unwrap();
+        for (norm, shape) in small_norms() {
+            for (mode, strategy) in MODES.into_iter().flat_map(|m| strategies.map(|s| (m, s))) {
+                let mut case = Case::random(&norm, mode, &shape, 0).unwrap();
+                case.strategy = strategy;
+                match results(&context, &case) {
+                    Err(Error::Strategy { .. }) if strategy.is_some() => {}
+                    result => drop(result.unwrap()),
+                }
+            }
+        }
+    });
+}

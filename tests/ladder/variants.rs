@@ -1,0 +1,86 @@
+//! Every kernel variant that the ladder can ask for.
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
+use wgpu_norm::kernel::Kernel;
+use wgpu_norm::source::Variant;
+use wgpu_norm::{BatchNorm, Caps, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm};
+
+use crate::problems::recipes;
+
+pub(crate) fn devices() -> Vec<Caps> {
+    let mut devices = Vec::new();
+    for cpu in [false, true] {
+        for subgroups in [
+            None,
+            Some((4, 4)),
+            Some((8, 8)),
+            Some((32, 32)),
+            Some((4, 128)),
+        ] {
+            devices.push(Caps {
+                cpu,
+                subgroups,
+                ..Caps::WEBGPU
+            });
+        }
+    }
+    devices
+}
+
+/// Shapes on all rungs: across and along, vectors or not, kept, looped and split, channels by group, run and element.
+pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
+    let mut norms: Vec<(Norm, Vec<usize>)> = Vec::new();
+    for (weight, bias) in [(false, false), (true, false), (false, true), (true, true)] {
+        for momentum in [None, Some(0.1)] {
+            for shape in [&[70, 6][..], &[4, 3, 7], &[4, 3, 8], &[2, 3, 300, 300]] {
+                let batch = BatchNorm::new(shape[1]).weight(weight).bias(bias);
+                norms.push((batch.momentum(momentum).into(), shape.to_vec()));
+                if shape.len() > 2 {
+                    let instance = InstanceNorm::new(shape[1]).weight(weight).bias(bias);
+                    let instance = instance.momentum(momentum).track_running_stats(true);
+                    norms.push((instance.into(), shape.to_vec()));
+                }
+            }
+        }
+        for shape in [
+            &[7, 6][..],
+            &[7, 8],
+            &[3, 6, 7],
+            &[3, 6, 8],
+            &[3, 6, 100, 100],
+        ] {
+            let group = GroupNorm::new(2, shape[1]).weight(weight).bias(bias);
+            norms.push((group.into(), shape.to_vec()));
+        }
+        for d in [3, 64, 65, 1000, 4099, 20_000, 100_000] {
+            let layer = LayerNorm::new(&[d]).weight(weight).bias(bias);
+            norms.push((layer.into(), vec![3, d]));
+            norms.push((RmsNorm::new(&[d]).weight(weight).into(), vec![3, d]));
+        }
+    }
+    norms
+}
+
+/// The variants of all these norms on all these devices.
+pub(crate) fn all() -> &'static [(Kernel, Variant)] {
+    static ALL: OnceLock<Vec<(Kernel, Variant)>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut seen: HashSet<(Kernel, Variant)> = HashSet::new();
+        for caps in devices() {
+            for (norm, shape) in norms() {
+                for recipe in recipes(&norm, &shape, &caps) {
+                    seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));
+                }
+            }
+        }
+        let kernels: HashSet<Kernel> = seen.iter().map(|(kernel, _)| *kernel).collect();
+        assert_eq!(
+            kernels.len(),
+            Kernel::ALL.len(),
+            "a kernel that nothing asks for"
+        );
+        seen.into_iter().collect()
+    })
+}
