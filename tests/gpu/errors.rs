@@ -5,7 +5,7 @@ use wgpu_norm::{
     Mode, Norm, Plan, RmsNorm, Tensor,
 };
 
-use crate::common::context;
+use crate::common::{context, new_context};
 
 fn plan_error(norm: impl Into<Norm>, shape: &[usize]) -> Error {
     let norm = norm.into();
@@ -160,7 +160,7 @@ fn wrong_tensors() {
     says(&error, &["weight", "[4]", "[2, 4]"]);
     let error = record(&ForwardTensors { bias: None, ..good }).unwrap_err();
     assert!(matches!(error, Error::Missing("bias", _)), "{error}");
-    let elsewhere = Context::new().unwrap_or_else(|error| panic!("{error}"));
+    let elsewhere = new_context();
     let foreign = Tensor::full(&elsewhere, &[2, 4], 1.0).unwrap();
     let error = record(&ForwardTensors {
         input: &foreign,
@@ -220,8 +220,8 @@ fn saved_from_another_norm() {
 /// No panic, no hang, from either kind of context.
 #[test]
 fn a_destroyed_device_is_an_error() {
-    let own = Context::new().unwrap_or_else(|error| panic!("{error}"));
-    let lent = Context::new().unwrap_or_else(|error| panic!("{error}"));
+    let own = new_context();
+    let lent = new_context();
     // The owner's handlers hear nothing of what this crate gets as an `Err`.
     let handler = |error: wgpu::Error| panic!("uncaptured: {error}");
     lent.device()
@@ -299,7 +299,7 @@ fn out_of_memory_is_an_error_and_the_context_goes_on() {
 }
 
 fn run_out_of_memory() {
-    let context = Context::new().unwrap_or_else(|error| panic!("{error}"));
+    let context = new_context();
     let most = context
         .caps()
         .max_binding_size

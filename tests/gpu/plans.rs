@@ -2,11 +2,11 @@
 
 use wgpu_norm::check::{Case, Row};
 use wgpu_norm::{
-    BackwardTensors, BatchNorm, Context, ForwardTensors, GroupNorm, InstanceNorm, LayerNorm, Mode,
-    Norm, Plan, Running, Tensor,
+    BackwardTensors, BatchNorm, ForwardTensors, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm,
+    Plan, Running, Tensor,
 };
 
-use crate::common::{TOLERANCE, context, encoder};
+use crate::common::{TOLERANCE, context, encoder, new_context};
 
 /// Two layers one behind the other in one submission, the second reading what the first writes; statistics not kept.
 #[test]
@@ -97,7 +97,7 @@ fn a_plan_is_recorded_many_times() {
 /// After the first use nothing is compiled and no buffer or bind group made.
 #[test]
 fn a_warm_plan_allocates_nothing() {
-    let context = Context::new().unwrap_or_else(|error| panic!("{error}"));
+    let context = new_context();
     let norm = BatchNorm::new(5);
     let case = Case::random(&norm.into(), Mode::TRAINING, &[8, 5, 33], 4).unwrap();
     let plan = Plan::new(&context, norm, &case.shape, Mode::TRAINING).unwrap();
