@@ -9,6 +9,8 @@ pub use tensors::{BackwardTensors, ForwardTensors, Running};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::context::Context;
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::geometry::Problem;
 use crate::ops::{Mode, Norm};
