@@ -25,7 +25,8 @@ pub fn run(context: &Context, case: &Case) -> Result<Report> {
         let got = got.get(tensor).map_or(&[][..], Vec::as_slice);
         let scale = match tensor {
             "grad_input" => want.grad_input_scale,
-            "grad_weight" | "grad_bias" => want.grad_output_norm,
+            "grad_weight" => want.grad_weight_scale,
+            "grad_bias" => want.grad_output_norm,
             _ => 0.0,
         };
         Row::new(name.clone(), tensor, got, values, scale)
@@ -40,8 +41,10 @@ struct Expected {
     tensors: BTreeMap<&'static str, Vec<f64>>,
     /// About ‖rstd · weight · `grad_output`‖: what the input gradient is a difference of.
     grad_input_scale: f64,
-    /// ‖`grad_output`‖: the size of a sum of its terms whose signs are random, and of such a sum times x̂.
+    /// ‖`grad_output`‖: the size of a sum of its terms whose signs are random.
     grad_output_norm: f64,
+    /// The same for its terms times x̂.
+    grad_weight_scale: f64,
 }
 
 impl Expected {
@@ -67,6 +70,20 @@ impl Expected {
             }
         };
         let rstd: Vec<f64> = forward.var.iter().map(rstd).collect();
+        let grad_output_norm = length(&grad_output);
+        let grad_weight_scale = if norm.uses_batch_statistics(mode) {
+            // The mean square of x̂ is 1.
+            grad_output_norm
+        } else {
+            let plain = reference::Parameters {
+                weight: parameters.weight.as_ref().map(|w| vec![1.0; w.len()]),
+                bias: parameters.bias.as_ref().map(|b| vec![0.0; b.len()]),
+                ..parameters.clone()
+            };
+            let x_hat = reference::forward(norm, mode, shape, &input, &plain)?.output;
+            let terms = x_hat.iter().zip(&grad_output).map(|(x, g)| x * g);
+            length(&terms.collect::<Vec<f64>>())
+        };
         let weight = parameters.weight.as_deref().map_or(1.0, mean_square);
         let squares = mean_square(&rstd) * weight * mean_square(&grad_output);
         let batches = forward.running_mean.as_ref();
@@ -91,13 +108,18 @@ impl Expected {
                 .filter_map(|(name, values)| Some((name, values?)))
                 .collect(),
             grad_input_scale: (squares * input.len() as f64).sqrt(),
-            grad_output_norm: (mean_square(&grad_output) * grad_output.len() as f64).sqrt(),
+            grad_output_norm,
+            grad_weight_scale,
         })
     }
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
+}
+
+fn length(values: &[f64]) -> f64 {
+    (mean_square(values) * values.len() as f64).sqrt()
 }
 
 fn mean_square(values: &[f64]) -> f64 {
