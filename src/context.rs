@@ -63,6 +63,9 @@ impl Context {
     /// The device should have been requested with the adapter's limits rather than the defaults, and with the feature
     /// `SUBGROUP` where there is one: the capabilities used are those of the device, not of the adapter.
     ///
+    /// Make one context per device and clone it: tensors of two contexts do not mix, even if both were made from one device,
+    /// since wgpu does not say whether two devices are the same.
+    ///
     /// # Errors
     /// [`Error::Limit`] if the device has fewer storage buffers per stage than the kernels need.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
