@@ -2,12 +2,11 @@
 
 fn run(workgroup: u32) {
     for (var k = 0u; k < TASKS; k += 1u) {
-        let index = (workgroup * TASKS + k) * TEAMS + team;
-        let task = task_at(index);
+        let task = task_at((workgroup * TASKS + k) * TEAMS + team);
         let sums = team_reduce(lane_sums(task));
         if (task.exists && lane == 0u) {
-            store_partials(index, sums.x);
-            store_partials(params.plane + index, sums.y);
+            store_partials(task.partial, sums.x);
+            store_partials(params.plane + task.partial, sums.y);
         }
     }
 }

@@ -2,8 +2,7 @@
 // Over channels the sums are the gradients of bias and weight.
 
 fn run(workgroup: u32) {
-    let index = workgroup * TEAMS + team;
-    let task = task_at(index);
+    let task = task_at(workgroup * TEAMS + team);
     var own = Partial();
     for (var done = 0u; done < task.vectors; done += HELD) {
         var block = Partial();
@@ -15,9 +14,9 @@ fn run(workgroup: u32) {
     }
     let sums = team_reduce(own);
     if (task.exists && lane == 0u) {
-        store_sums(index, sums.x);
-        store_sums(params.tasks + index, sums.y);
-        store_grad_bias(index, sums.x);
-        store_grad_weight(index, sums.y);
+        store_sums(task.partial, sums.x);
+        store_sums(params.tasks + task.partial, sums.y);
+        store_grad_bias(task.partial, sums.x);
+        store_grad_weight(task.partial, sums.y);
     }
 }

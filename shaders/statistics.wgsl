@@ -2,11 +2,10 @@
 
 fn run(workgroup: u32) {
     for (var k = 0u; k < TASKS; k += 1u) {
-        let index = (workgroup * TASKS + k) * TEAMS + team;
-        let task = task_at(index);
+        let task = task_at((workgroup * TASKS + k) * TEAMS + team);
         let statistics = team_reduce(lane_statistics(task));
         if (task.exists && lane == 0u) {
-            store_partials(index, statistics);
+            store_partials(task.partial, statistics);
         }
     }
 }

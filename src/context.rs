@@ -95,7 +95,7 @@ impl Context {
     /// The same device, used as if it had only `caps`: to run here what other devices will run.
     ///
     /// # Errors
-    /// [`Error::Limit`] if `caps` has more than the device.
+    /// [`Error::Limit`] if `caps` has more than the device, [`Error::Value`] if it aligns less.
     pub fn with_caps(&self, caps: Caps) -> Result<Self> {
         let has = self.shared.caps;
         let over = |limit, needed: u64, allowed: u64| {
@@ -125,6 +125,26 @@ impl Context {
             has.max_binding_size,
         )?;
         over("max_buffer_size", caps.max_buffer_size, has.max_buffer_size)?;
+        for (name, asked, least) in [
+            (
+                "offset_alignment",
+                caps.offset_alignment,
+                has.offset_alignment,
+            ),
+            (
+                "uniform_alignment",
+                caps.uniform_alignment,
+                has.uniform_alignment,
+            ),
+        ] {
+            if !asked.is_multiple_of(least) {
+                return Err(Error::Value {
+                    name,
+                    expected: "a multiple of the device's",
+                    got: format!("{asked}, where the device's is {least}"),
+                });
+            }
+        }
         if caps.subgroups.is_some() && caps.subgroups != has.subgroups {
             return Err(Error::Unexpected(
                 "subgroups",

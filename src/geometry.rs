@@ -5,6 +5,10 @@
 //! bias) an element has. Both views of a tensor, by group and by channel, are a [`Walk`], and nothing that comes after
 //! knows of norms.
 
+mod slice;
+
+pub use slice::Slice;
+
 /// A tensor seen as `items` sets of elements; the elements of an item lie in `runs` runs of `run_length` neighbours,
 /// `run_stride` apart, from
 /// `base = (item / items_per_outer) * outer_stride + (item % items_per_outer) * item_stride`.
@@ -14,6 +18,8 @@
 pub struct Walk {
     /// Number of groups, or of channels.
     pub items: u32,
+    /// Number of the first of them: 0, but in a [`Slice`].
+    pub first_item: u32,
     /// Items before the base jumps by `outer_stride`.
     pub items_per_outer: u32,
     /// Elements between such jumps.
@@ -31,9 +37,12 @@ pub struct Walk {
 }
 
 /// The other index of an element: its channel in a walk over groups, its group in a walk over channels:
-/// `(item * multiplier / divisor) % modulus + run * per_run + within * per_element`, where `within` counts along the run.
+/// `first + (item * multiplier / divisor) % modulus + run * per_run + within * per_element`, where `within` counts along the run
+/// and `item` from the first of the whole tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Partner {
+    /// Partner of the first run of item 0: 0, but in a [`Slice`].
+    pub first: u32,
     /// Partners per item.
     pub multiplier: u32,
     /// Items per partner.
@@ -61,7 +70,7 @@ impl Walk {
         self.runs * self.run_length
     }
 
-    /// Flat offset of element `element` of `item`, counted along the runs.
+    /// Flat offset of element `element` of `item`, counted along the runs. `item` counts from 0 in every slice.
     #[must_use]
     pub const fn offset(&self, item: u32, element: u32) -> u32 {
         let base = item / self.items_per_outer * self.outer_stride
@@ -73,7 +82,8 @@ impl Walk {
     #[must_use]
     pub const fn partner(&self, item: u32, element: u32) -> u32 {
         let p = &self.partner;
-        item * p.multiplier / p.divisor % p.modulus
+        p.first
+            + (self.first_item + item) * p.multiplier / p.divisor % p.modulus
             + element / self.run_length * p.per_run
             + element % self.run_length * p.per_element
     }
@@ -154,6 +164,7 @@ pub(crate) const fn per_sample(Sizes { n, c, s }: Sizes, num_groups: u32) -> Vie
     };
     let groups = Walk {
         items: n * num_groups,
+        first_item: 0,
         items_per_outer: n * num_groups,
         outer_stride: 0,
         item_stride: width * s,
@@ -161,6 +172,7 @@ pub(crate) const fn per_sample(Sizes { n, c, s }: Sizes, num_groups: u32) -> Vie
         run_length,
         run_stride: s,
         partner: Partner {
+            first: 0,
             multiplier: width,
             divisor: 1,
             modulus: c,
@@ -183,6 +195,7 @@ pub(crate) const fn per_row(rows: u32, d: u32) -> Views {
     };
     let groups = Walk {
         items: rows,
+        first_item: 0,
         items_per_outer: rows,
         outer_stride: 0,
         item_stride: d,
@@ -190,6 +203,7 @@ pub(crate) const fn per_row(rows: u32, d: u32) -> Views {
         run_length: d,
         run_stride: d,
         partner: Partner {
+            first: 0,
             multiplier: d,
             divisor: 1,
             modulus: d,
@@ -212,6 +226,7 @@ const fn channels_of(
 ) -> Walk {
     Walk {
         items: c,
+        first_item: 0,
         items_per_outer: c,
         outer_stride: 0,
         item_stride: s,
@@ -219,6 +234,7 @@ const fn channels_of(
         run_length: s,
         run_stride: c * s,
         partner: Partner {
+            first: 0,
             multiplier: 1,
             divisor: width,
             modulus: groups,

@@ -21,12 +21,20 @@ macro_rules! params {
 params! {
     /// Items of the walk.
     items: u32,
-    /// Items times parts.
+    /// Number of the first of them in the whole tensor.
+    first_item: u32,
+    /// Items of the whole tensor.
+    all_items: u32,
+    /// Items of the walk times parts.
     tasks: u32,
+    /// Partial results of the parts before the first one.
+    first_partial: u32,
     /// Vectors per item.
     item_vectors: u32,
     /// Vectors per part of an item; the last part may have fewer.
     part_vectors: u32,
+    /// Vectors in the binding before the first one.
+    base: u32,
     /// [`Walk::items_per_outer`](crate::geometry::Walk).
     items_per_outer: u32,
     /// Vectors between jumps of the base.
@@ -41,6 +49,8 @@ params! {
     step_runs: u32,
     /// Vectors along the run that a lane advances by, per step.
     step_within: u32,
+    /// [`Partner::first`](crate::geometry::Partner).
+    partner_first: u32,
     /// [`Partner::multiplier`](crate::geometry::Partner).
     partner_multiplier: u32,
     /// [`Partner::divisor`](crate::geometry::Partner).
@@ -73,8 +83,6 @@ params! {
     padding_0: u32,
     /// To a multiple of 16 bytes.
     padding_1: u32,
-    /// To a multiple of 16 bytes.
-    padding_2: u32,
 }
 
 #[cfg(test)]

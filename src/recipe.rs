@@ -6,13 +6,15 @@ mod job;
 
 pub use backward::Wanted;
 
+use std::ops::Range;
+
 use crate::caps::Caps;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::Problem;
 use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
 use crate::source::{Slots, Variant};
-use crate::strategy::{self, Strategy};
+use crate::strategy::{self, Layout, Load, Strategy};
 
 /// Partial results that a team merges at most in one launch.
 const MOST_MERGED: u32 = 16_384;
@@ -28,6 +30,8 @@ pub struct Step {
     pub params: Params,
     /// Number of workgroups.
     pub workgroups: u32,
+    /// The bytes of the tensor that it binds, where the tensor does not fit one binding.
+    pub window: Option<Range<u64>>,
     /// Slots that are bound to another tensor than their name says, and that tensor.
     pub renamed: Vec<(Slot, Slot)>,
 }
@@ -46,6 +50,17 @@ impl Step {
         let rows = self.workgroups.div_ceil(caps.max_workgroups_per_dimension);
         [self.workgroups.div_ceil(rows), rows]
     }
+}
+
+/// The strategy for a pass over the groups, if not told otherwise.
+fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
+    let in_slice = problem.slices(caps)?[0].groups.elements();
+    if in_slice < problem.groups.elements() {
+        return Ok(Strategy::Split);
+    }
+    let layout = Layout::of(&problem.groups);
+    let vectors = layout.vectors(&problem.groups);
+    Ok(strategy::choose(layout, vectors, load, caps))
 }
 
 /// The launches of one pass, in order, and the memory that they need between them.
@@ -67,22 +82,28 @@ impl Recipe {
     /// The forward pass.
     ///
     /// # Errors
-    /// [`Error::Strategy`](crate::Error::Strategy) if `strategy` is given and cannot carry the shape.
+    /// [`Error::Strategy`] if `strategy` is given and cannot carry the shape, [`Error::Limit`] if something that cannot be split
+    /// is larger than a binding of the device.
     pub fn forward(problem: &Problem, caps: &Caps, strategy: Option<Strategy>) -> Result<Self> {
-        forward::recipe(problem, caps, strategy)
+        let recipe = forward::recipe(problem, caps, strategy)?;
+        recipe.fits_bindings(problem, caps)?;
+        Ok(recipe)
     }
 
     /// The backward pass, for the gradients that are wanted.
     ///
     /// # Errors
-    /// [`Error::Strategy`](crate::Error::Strategy) if `strategy` is given and cannot carry the shape.
+    /// [`Error::Strategy`] if `strategy` is given and cannot carry the shape, [`Error::Limit`] if something that cannot be split
+    /// is larger than a binding of the device.
     pub fn backward(
         problem: &Problem,
         caps: &Caps,
         strategy: Option<Strategy>,
         wanted: Wanted,
     ) -> Result<Self> {
-        backward::recipe(problem, caps, strategy, wanted)
+        let recipe = backward::recipe(problem, caps, strategy, wanted)?;
+        recipe.fits_bindings(problem, caps)?;
+        Ok(recipe)
     }
 
     const fn new(strategy: Strategy) -> Self {
@@ -93,6 +114,27 @@ impl Recipe {
             sums_bytes: 0,
             merged_bytes: 0,
         }
+    }
+
+    /// What is not split into slices must fit a binding.
+    fn fits_bindings(&self, problem: &Problem, caps: &Caps) -> Result<()> {
+        for (what, needed) in [
+            ("the statistics", 16 * u64::from(problem.groups.items)),
+            ("weight and bias", 4 * u64::from(problem.channels.items)),
+            ("partial results", self.partials_bytes),
+            ("partial results", self.merged_bytes),
+            ("the sums of the groups", self.sums_bytes),
+        ] {
+            if needed > caps.max_binding_size {
+                return Err(Error::Limit {
+                    what: what.to_owned(),
+                    needed,
+                    limit: "max_storage_buffer_binding_size",
+                    allowed: caps.max_binding_size,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Makes room for this many bytes of partial results.

@@ -90,7 +90,7 @@ impl Tensor {
     /// # Errors
     /// [`Error::BufferUsage`] if the buffer is not a storage buffer that can be copied from and to, [`Error::Alignment`] if the offset is not a
     /// multiple of the device's `min_storage_buffer_offset_alignment`, [`Error::BufferTooSmall`] if the tensor does not
-    /// fit, [`Error::Limit`] if it is too large to be bound.
+    /// fit, [`Error::Limit`] if it is larger than a buffer may be.
     pub fn from_buffer(
         context: &Context,
         buffer: wgpu::Buffer,
@@ -296,19 +296,14 @@ pub(crate) fn new_buffer(context: &Context, label: &str, bytes: u64) -> Result<w
 }
 
 fn fits(context: &Context, shape: &[usize], needed: u64) -> Result<()> {
-    let caps = context.caps();
-    for (limit, allowed) in [
-        ("max_storage_buffer_binding_size", caps.max_binding_size),
-        ("max_buffer_size", caps.max_buffer_size),
-    ] {
-        if needed > allowed {
-            return Err(Error::Limit {
-                what: format!("a tensor of shape {shape:?}"),
-                needed,
-                limit,
-                allowed,
-            });
-        }
+    let allowed = context.caps().max_buffer_size;
+    if needed <= allowed {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::Limit {
+        what: format!("a tensor of shape {shape:?}"),
+        needed,
+        limit: "max_buffer_size",
+        allowed,
+    })
 }

@@ -4,7 +4,10 @@
 // What one team of LANES lanes does: one part of one item.
 struct Task {
     exists: bool,
+    // Number of the item in the whole tensor, of which the bindings may hold a slice.
     item: u32,
+    // Where the task's partial result goes.
+    partial: u32,
     // This lane's first vector of the item; the next ones are LANES apart.
     first: u32,
     // How many vectors are this lane's.
@@ -14,12 +17,15 @@ struct Task {
 // Tasks are numbered part by part, so that neighbouring teams walk neighbouring items.
 // A number past the end gives an existing item with no vectors: it takes part in barriers and reads nothing out of bounds.
 fn task_at(index: u32) -> Task {
-    let begin = index / params.items * params.part_vectors;
+    let part = index / params.items;
+    let item = params.first_item + (index - part * params.items);
+    let begin = part * params.part_vectors;
     let end = min(begin + params.part_vectors, params.item_vectors);
     let first = begin + lane;
     let exists = index < params.tasks;
     let vectors = select(0u, (end - first + LANES - 1u) / LANES, exists && first < end);
-    return Task(exists, index % params.items, first, vectors);
+    let partial = params.first_partial + part * params.all_items + item;
+    return Task(exists, item, partial, first, vectors);
 }
 
 struct Cursor {
@@ -30,12 +36,14 @@ struct Cursor {
 }
 
 fn cursor_at(task: Task) -> Cursor {
-    let outer = task.item / params.items_per_outer;
-    let inner = task.item - outer * params.items_per_outer;
+    let item = task.item - params.first_item;
+    let outer = item / params.items_per_outer;
+    let inner = item - outer * params.items_per_outer;
     let run = task.first / params.run_length;
+    let partner = task.item * params.partner_multiplier / params.partner_divisor % params.partner_modulus;
     return Cursor(
-        outer * params.outer_stride + inner * params.item_stride,
-        task.item * params.partner_multiplier / params.partner_divisor % params.partner_modulus,
+        params.base + outer * params.outer_stride + inner * params.item_stride,
+        params.partner_first + partner,
         run,
         task.first - run * params.run_length,
     );

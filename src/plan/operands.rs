@@ -1,5 +1,7 @@
 //! The tensors of one pass, checked against the plan and against each other.
 
+use std::ops::Range;
+
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::kernel::Slot;
@@ -19,6 +21,17 @@ pub(super) struct Piece<'a> {
     pub(super) buffer: &'a wgpu::Buffer,
     pub(super) offset: u64,
     pub(super) size: u64,
+}
+
+impl Piece<'_> {
+    /// The bytes `window` of this piece.
+    pub(super) const fn part(self, window: &Range<u64>) -> Self {
+        Self {
+            offset: self.offset + window.start,
+            size: window.end - window.start,
+            ..self
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::operands::{Operands, Piece};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::kernel::{Access, Slot};
+use crate::kernel::{Access, Element, Slot};
 use crate::params::Params;
 use crate::pipeline::Pipeline;
 use crate::recipe::{Recipe, Step};
@@ -141,6 +141,10 @@ impl Prepared {
                 let operand = step.step.operand(slot.slot);
                 let piece = operands.get(operand).or_else(|| self.own(operand));
                 let missing = Error::Missing(operand.name(), "a launch needs it");
+                let piece = match &step.step.window {
+                    Some(window) if slot.element == Element::Data => piece.map(|p| p.part(window)),
+                    _ => piece,
+                };
                 Ok((piece.ok_or(missing)?, slot.access != Access::Read))
             })
             .collect::<Result<Vec<(Piece<'_>, bool)>>>()?;

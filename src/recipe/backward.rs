@@ -3,13 +3,13 @@
 //! Gradients of weight and bias come first wherever they read what `grad_input` may overwrite.
 
 use super::Recipe;
-use super::job::Job;
+use super::job::{Jobs, View};
 use crate::caps::Caps;
 use crate::error::Result;
-use crate::geometry::{Problem, Walk};
+use crate::geometry::Problem;
 use crate::kernel::{Kernel, Slot};
 use crate::source::Slots;
-use crate::strategy::{self, Layout, Load, Strategy};
+use crate::strategy::{Load, Strategy};
 
 /// Which gradients are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,15 +49,10 @@ pub(super) fn recipe(
     forced: Option<Strategy>,
     wanted: Wanted,
 ) -> Result<Recipe> {
-    let layout = Layout::of(&problem.groups);
-    let strategy = forced.unwrap_or_else(|| {
-        strategy::choose(
-            layout,
-            layout.vectors(&problem.groups),
-            Load::Backward,
-            caps,
-        )
-    });
+    let strategy = match forced {
+        Some(strategy) => strategy,
+        None => super::choose(problem, caps, Load::Backward)?,
+    };
     let mut builder = Builder {
         problem,
         caps,
@@ -72,25 +67,26 @@ pub(super) fn recipe(
     ) {
         (true, true) => builder.both_from_groups(strategy)?,
         (true, false) => {
-            builder.parameters(problem.channels);
+            builder.parameters(View::Channels)?;
             builder.input_from_groups(strategy)?;
         }
-        (false, true) => builder.parameters(problem.groups),
-        (false, false) => builder.parameters(problem.channels),
+        (false, true) => builder.parameters(View::Groups)?,
+        (false, false) => builder.parameters(View::Channels)?,
     }
     if wanted.input && !problem.batch_statistics {
-        builder.grad_input(Slots::default());
+        builder.grad_input(Slots::default())?;
     }
     Ok(builder.recipe)
 }
 
 impl Builder<'_> {
-    /// Weight and bias gradients alone, from sums over the parts of `walk`: the channels, or groups of one channel each.
-    fn parameters(&mut self, walk: Walk) {
+    /// Weight and bias gradients alone, from sums over the channels, or over groups of one channel each.
+    fn parameters(&mut self, view: View) -> Result<()> {
         if self.wanted.parameters() {
-            let partials = self.sums_in_parts(walk);
+            let partials = self.sums_in_parts(view)?;
             self.merge_parameters(partials);
         }
+        Ok(())
     }
 
     /// Batch and instance norm: the sums of the groups give the gradients of weight and bias as well.
@@ -103,7 +99,7 @@ impl Builder<'_> {
             }
             return Ok(());
         }
-        let partials = self.sums_in_parts(self.problem.groups);
+        let partials = self.sums_in_parts(View::Groups)?;
         let per_channel = groups == self.problem.channels.items;
         let with_sums = self.wanted.parameter_slots().with(Slot::Sums);
         if per_channel {
@@ -114,8 +110,7 @@ impl Builder<'_> {
             }
             self.merge(groups, partials, Slots::default().with(Slot::Sums));
         }
-        self.grad_input(Slots::default().with(Slot::Input).with(Slot::Sums));
-        Ok(())
+        self.grad_input(Slots::default().with(Slot::Input).with(Slot::Sums))
     }
 
     /// `grad_input` alone.
@@ -123,41 +118,40 @@ impl Builder<'_> {
         if strategy != Strategy::Split {
             return self.whole_groups(strategy);
         }
-        let partials = self.sums_in_parts(self.problem.groups);
+        let partials = self.sums_in_parts(View::Groups)?;
         let sums = Slots::default().with(Slot::Sums);
         self.merge(self.problem.groups.items, partials, sums);
-        self.grad_input(sums.with(Slot::Input));
-        Ok(())
+        self.grad_input(sums.with(Slot::Input))
     }
 
     /// `grad_input` in one launch, keeping the sums of each group if they are needed.
     fn whole_groups(&mut self, strategy: Strategy) -> Result<()> {
         let keep = self.problem.groups.partner.is_constant() && self.wanted.parameters();
-        let job = Job::whole_groups(self.problem, self.caps, Load::Backward, strategy)?;
+        let jobs = Jobs::whole_groups(self.problem, self.caps, Load::Backward, strategy)?;
         if keep {
-            self.recipe.needs_partials(8 * u64::from(job.tasks()));
+            self.recipe.needs_partials(8 * u64::from(jobs.tasks()));
         }
         let optional = Slots::default()
             .with_if(self.problem.weight, Slot::Weight)
             .with_if(keep, Slot::Partials);
         self.recipe
             .steps
-            .push(job.step(Kernel::GradInputGroups, optional));
+            .extend(jobs.steps(Kernel::GradInputGroups, optional));
         Ok(())
     }
 
     /// Partial sums over the parts of each item; returns their number.
-    fn sums_in_parts(&mut self, walk: Walk) -> u32 {
+    fn sums_in_parts(&mut self, view: View) -> Result<u32> {
         let forced = self.forced == Some(Strategy::Split);
-        let job = Job::in_parts(self.problem, walk, self.caps, forced);
-        self.recipe.needs_partials(8 * u64::from(job.tasks()));
+        let jobs = Jobs::in_parts(self.problem, self.caps, view, forced)?;
+        self.recipe.needs_partials(8 * u64::from(jobs.tasks()));
         // The weight stands inside a sum only where it varies within a group.
-        let weighted = walk == self.problem.groups && !walk.partner.is_constant();
+        let weighted = view == View::Groups && !self.problem.groups.partner.is_constant();
         let optional = Slots::default().with_if(weighted && self.problem.weight, Slot::Weight);
         self.recipe
             .steps
-            .push(job.step(Kernel::GradientSums, optional));
-        job.tasks()
+            .extend(jobs.steps(Kernel::GradientSums, optional));
+        Ok(jobs.tasks())
     }
 
     /// All `partials`, merged to `items` pairs of sums.
@@ -176,12 +170,13 @@ impl Builder<'_> {
     }
 
     /// `grad_input` from the sums of each group, or without any.
-    fn grad_input(&mut self, optional: Slots) {
+    fn grad_input(&mut self, optional: Slots) -> Result<()> {
         let forced = self.forced == Some(Strategy::Split);
-        let job = Job::in_parts(self.problem, self.problem.groups, self.caps, forced);
+        let jobs = Jobs::in_parts(self.problem, self.caps, View::Groups, forced)?;
         let optional = optional.with_if(self.problem.weight, Slot::Weight);
         self.recipe
             .steps
-            .push(job.step(Kernel::GradInput, optional));
+            .extend(jobs.steps(Kernel::GradInput, optional));
+        Ok(())
     }
 }

@@ -1,49 +1,49 @@
 //! The launches of the forward pass.
 
-use super::job::{Job, affine_slots, channel_step, merge_step};
-use super::{Recipe, Step};
+use super::Recipe;
+use super::job::{Jobs, View, affine_slots, channel_step, merge_step};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Problem, RunningUpdate};
 use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
 use crate::source::Slots;
-use crate::strategy::{self, Layout, Load, Strategy};
+use crate::strategy::{self, Load, Strategy};
 
 pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -> Result<Recipe> {
-    let layout = Layout::of(&problem.groups);
-    let strategy = forced.unwrap_or_else(|| {
-        strategy::choose(layout, layout.vectors(&problem.groups), Load::Forward, caps)
-    });
+    let strategy = match forced {
+        Some(strategy) => strategy,
+        None => super::choose(problem, caps, Load::Forward)?,
+    };
     let mut recipe = Recipe::new(strategy);
     if !problem.batch_statistics {
         recipe
             .steps
             .push(channel_step(problem, caps, Kernel::RunningMoments, false));
-        recipe.steps.push(normalize(problem, caps, forced));
+        normalize(&mut recipe, problem, caps, forced)?;
         return Ok(recipe);
     }
     if strategy == Strategy::Split {
-        let parts = Job::in_parts(problem, problem.groups, caps, forced.is_some());
+        let jobs = Jobs::in_parts(problem, caps, View::Groups, forced.is_some())?;
         // Twenty bytes: count, high and low part of the mean, m2, scale.
-        recipe.needs_partials(20 * u64::from(parts.tasks()));
+        recipe.needs_partials(20 * u64::from(jobs.tasks()));
         recipe
             .steps
-            .push(parts.step(Kernel::Statistics, Slots::default()));
+            .extend(jobs.steps(Kernel::Statistics, Slots::default()));
         recipe.steps.push(merge_step(
             problem,
             caps,
             Kernel::MergeStatistics,
             problem.groups.items,
-            (parts.parts, parts.parts),
+            (jobs.parts, jobs.parts),
             Slots::default(),
         ));
-        recipe.steps.push(normalize(problem, caps, forced));
+        normalize(&mut recipe, problem, caps, forced)?;
     } else {
-        let job = Job::whole_groups(problem, caps, Load::Forward, strategy)?;
+        let jobs = Jobs::whole_groups(problem, caps, Load::Forward, strategy)?;
         recipe
             .steps
-            .push(job.step(Kernel::NormalizeGroups, affine_slots(problem)));
+            .extend(jobs.steps(Kernel::NormalizeGroups, affine_slots(problem)));
     }
     if let Some(update) = problem.running {
         update_running(&mut recipe, problem, caps, update)?;
@@ -51,10 +51,18 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
     Ok(recipe)
 }
 
-fn normalize(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -> Step {
+fn normalize(
+    recipe: &mut Recipe,
+    problem: &Problem,
+    caps: &Caps,
+    forced: Option<Strategy>,
+) -> Result<()> {
     let forced = forced == Some(Strategy::Split);
-    Job::in_parts(problem, problem.groups, caps, forced)
-        .step(Kernel::Normalize, affine_slots(problem))
+    let jobs = Jobs::in_parts(problem, caps, View::Groups, forced)?;
+    recipe
+        .steps
+        .extend(jobs.steps(Kernel::Normalize, affine_slots(problem)));
+    Ok(())
 }
 
 /// The running statistics take the average over the groups of a channel: one group in batch norm, one per sample in instance norm.

@@ -1,32 +1,56 @@
 //! One walk over a tensor, laid out for a device: the part of a launch that all kernels share.
 
+use std::ops::Range;
+
 use super::Step;
 use crate::caps::Caps;
 use crate::error::{Error, Result};
-use crate::geometry::{Problem, Walk};
+use crate::geometry::{Problem, Slice, Walk};
 use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
 use crate::source::{Slots, Team, Tile, Variant};
 use crate::strategy::{self, Layout, Load, Strategy};
 
-/// A walk spread over parts, teams and lanes.
+/// Which of the two views of a tensor a launch walks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    Groups,
+    Channels,
+}
+
+/// The walk over one slice of the tensor, spread over parts, teams and lanes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Job<'a> {
-    problem: &'a Problem,
+struct Job {
+    /// Elements of the tensor before the slice, and in it.
+    first: u32,
+    elements: u32,
     walk: Walk,
     layout: Layout,
     tile: Tile,
-    pub(super) parts: u32,
+    parts: u32,
+    /// Number of the first part, of all that the items have in the whole tensor.
+    first_part: u32,
     part_vectors: u32,
     held: u32,
     resident: bool,
 }
 
-impl<'a> Job<'a> {
+/// The walk over the whole tensor: one kernel, launched for each slice.
+#[derive(Debug, Clone)]
+pub(super) struct Jobs<'a> {
+    problem: &'a Problem,
+    caps: &'a Caps,
+    view: View,
+    jobs: Vec<Job>,
+    /// Parts of an item, in all slices.
+    pub(super) parts: u32,
+}
+
+impl<'a> Jobs<'a> {
     /// Whole groups, one team each. `strategy` says whether they stay in registers.
     pub(super) fn whole_groups(
         problem: &'a Problem,
-        caps: &Caps,
+        caps: &'a Caps,
         load: Load,
         strategy: Strategy,
     ) -> Result<Self> {
@@ -35,10 +59,13 @@ impl<'a> Job<'a> {
         let tile = strategy::tile(layout, vectors, load, caps);
         let lane_vectors = vectors.div_ceil(tile.lanes);
         let resident = strategy == Strategy::Resident;
+        let slices = problem.slices(caps)?;
         let refused = if resident && lane_vectors > strategy::max_held(layout, load, caps) {
             Some("a group does not fit the registers of a workgroup")
         } else if lane_vectors > strategy::MAX_LANE_VECTORS {
             Some("a lane would have to run too many loop iterations")
+        } else if slices[0].groups.elements() < problem.groups.elements() {
+            Some("a group does not fit one binding")
         } else {
             None
         };
@@ -53,65 +80,111 @@ impl<'a> Job<'a> {
         } else {
             strategy::block(layout)
         };
-        Ok(Self {
-            problem,
-            walk: problem.groups,
+        let job = |slice: Slice| Job {
+            first: slice.first,
+            elements: slice.elements,
+            walk: slice.groups,
             layout,
             tile,
             parts: 1,
+            first_part: 0,
             part_vectors: vectors,
             held,
             resident,
+        };
+        Ok(Self {
+            problem,
+            caps,
+            view: View::Groups,
+            jobs: slices.into_iter().map(job).collect(),
+            parts: 1,
         })
     }
 
     /// A walk in parts. Without `forced`, a part is as long as the ladder says; a forced split has several parts
     /// even where one would do.
-    pub(super) fn in_parts(problem: &'a Problem, walk: Walk, caps: &Caps, forced: bool) -> Self {
-        let layout = Layout::of(&walk);
-        let vectors = layout.vectors(&walk);
-        let mut most = strategy::max_part(layout, caps);
-        if forced {
-            most = most.min(vectors.div_ceil(3));
+    pub(super) fn in_parts(
+        problem: &'a Problem,
+        caps: &'a Caps,
+        view: View,
+        forced: bool,
+    ) -> Result<Self> {
+        let (mut jobs, mut first_part, mut all_parts) = (Vec::new(), 0, 0);
+        for slice in problem.slices(caps)? {
+            let walk = view.of_slice(&slice);
+            let layout = Layout::of(&walk);
+            let vectors = layout.vectors(&walk);
+            let mut most = strategy::max_part(layout, caps);
+            if forced {
+                most = most.min(vectors.div_ceil(3));
+            }
+            let (parts, part_vectors) = strategy::parts(vectors, most);
+            jobs.push(Job {
+                first: slice.first,
+                elements: slice.elements,
+                walk,
+                layout,
+                tile: strategy::tile(layout, part_vectors, Load::Forward, caps),
+                parts,
+                first_part,
+                part_vectors,
+                held: strategy::block(layout),
+                resident: false,
+            });
+            all_parts = first_part + parts;
+            // What comes after the last item are further parts of the first ones.
+            if walk.first_item + walk.items == view.of(problem).items {
+                first_part = all_parts;
+            }
         }
-        let (parts, part_vectors) = strategy::parts(vectors, most);
-        Self {
+        Ok(Self {
             problem,
-            walk,
-            layout,
-            tile: strategy::tile(layout, part_vectors, Load::Forward, caps),
-            parts,
-            part_vectors,
-            held: strategy::block(layout),
-            resident: false,
-        }
+            caps,
+            view,
+            jobs,
+            parts: all_parts,
+        })
     }
 
+    /// Items times parts.
     pub(super) const fn tasks(&self) -> u32 {
-        self.walk.items * self.parts
+        self.view.of(self.problem).items * self.parts
     }
 
-    /// The launch of `kernel` over this walk.
-    pub(super) fn step(&self, kernel: Kernel, optional: Slots) -> Step {
-        let items_are_groups = self.walk == self.problem.groups;
-        let p = self.walk.partner;
-        let (vector, lanes) = (self.layout.vector, self.tile.lanes);
+    /// The launches of `kernel`.
+    pub(super) fn steps(&self, kernel: Kernel, optional: Slots) -> impl Iterator<Item = Step> {
+        self.jobs
+            .iter()
+            .map(move |job| self.step(job, kernel, optional))
+    }
+
+    fn step(&self, job: &Job, kernel: Kernel, optional: Slots) -> Step {
+        let (walk, p) = (job.walk, job.walk.partner);
+        let (vector, lanes) = (job.layout.vector, job.tile.lanes);
         let channel_vector = vector == 4 && p.per_element != 0;
         // Where channels are loaded as vectors, partners count vectors too.
         let unit = if channel_vector { vector } else { 1 };
-        let run_length = self.walk.run_length / vector;
+        let run_length = walk.run_length / vector;
+        let all_items = self.view.of(self.problem).items;
+        let (window, base) = self.window(job);
+        let tasks = walk.items * job.parts;
         let params = Params {
-            items: self.walk.items,
-            tasks: self.tasks(),
-            item_vectors: self.layout.vectors(&self.walk),
-            part_vectors: self.part_vectors,
-            items_per_outer: self.walk.items_per_outer,
-            outer_stride: self.walk.outer_stride / vector,
-            item_stride: self.walk.item_stride / vector,
+            items: walk.items,
+            first_item: walk.first_item,
+            all_items,
+            tasks,
+            first_partial: job.first_part * all_items,
+            item_vectors: job.layout.vectors(&walk),
+            part_vectors: job.part_vectors,
+            base: base / vector,
+            items_per_outer: walk.items_per_outer,
+            outer_stride: walk.outer_stride / vector,
+            item_stride: walk.item_stride / vector,
             run_length,
-            run_stride: self.walk.run_stride / vector,
+            run_stride: walk.run_stride / vector,
             step_runs: lanes / run_length,
             step_within: lanes % run_length,
+            partner_first: p.first,
             partner_multiplier: p.multiplier / unit,
             partner_divisor: p.divisor,
             partner_modulus: p.modulus / unit,
@@ -123,21 +196,49 @@ impl<'a> Job<'a> {
         Step {
             kernel,
             variant: Variant {
-                tile: self.tile,
+                tile: job.tile,
                 vector,
-                held: self.held,
-                resident: self.resident,
+                held: job.held,
+                resident: job.resident,
                 channel_vector,
                 partner_constant: p.is_constant() || !(self.problem.weight || self.problem.bias),
-                items_are_groups,
+                items_are_groups: self.view == View::Groups,
                 centered: self.problem.centered,
                 batch_statistics: self.problem.batch_statistics,
                 cumulative: false,
                 optional,
             },
             params,
-            workgroups: workgroups(&self.tile, self.tasks()),
+            workgroups: workgroups(&job.tile, tasks),
+            window,
             renamed: Vec::new(),
+        }
+    }
+
+    /// The bytes of the tensor to bind for `job`, and the elements in them before the first of the slice.
+    fn window(&self, job: &Job) -> (Option<Range<u64>>, u32) {
+        if self.jobs.len() == 1 {
+            return (None, 0);
+        }
+        let begin = 4 * u64::from(job.first);
+        let aligned = begin - begin % u64::from(self.caps.offset_alignment.max(4));
+        let window = aligned..begin + 4 * u64::from(job.elements);
+        (Some(window), (begin - aligned) as u32 / 4)
+    }
+}
+
+impl View {
+    const fn of(self, problem: &Problem) -> Walk {
+        match self {
+            Self::Groups => problem.groups,
+            Self::Channels => problem.channels,
+        }
+    }
+
+    const fn of_slice(self, slice: &Slice) -> Walk {
+        match self {
+            Self::Groups => slice.groups,
+            Self::Channels => slice.channels,
         }
     }
 }
@@ -165,6 +266,7 @@ pub(super) fn merge_step(
         variant: plain_variant(problem, tile, optional),
         params: Params {
             items,
+            all_items: items,
             tasks,
             item_vectors: parts,
             part_vectors: part,
@@ -172,6 +274,7 @@ pub(super) fn merge_step(
             ..common_params(problem)
         },
         workgroups: workgroups(&tile, tasks),
+        window: None,
         renamed: Vec::new(),
     }
 }
@@ -195,6 +298,7 @@ pub(super) fn channel_step(
         variant: plain_variant(problem, tile, Slots::default()),
         params: Params {
             items,
+            all_items: items,
             tasks: items,
             ..common_params(problem)
         },
@@ -203,6 +307,7 @@ pub(super) fn channel_step(
         } else {
             workgroups(&tile, items)
         },
+        window: None,
         renamed: Vec::new(),
     }
 }

@@ -155,7 +155,7 @@ fn takes(norm: &Norm, shape: &[usize], mode: Mode) -> bool {
 
 fn fits_device(shape: &[usize]) -> bool {
     let caps = context().caps();
-    4 * product(shape).min(1 << 64) <= u128::from(caps.max_binding_size.min(caps.max_buffer_size))
+    4 * product(shape).min(1 << 64) <= u128::from(caps.max_buffer_size)
 }
 
 fn is_limit<T>(result: &Result<T, Error>) -> bool {

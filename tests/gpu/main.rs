@@ -18,4 +18,5 @@ mod properties;
 mod pytorch;
 mod semantics;
 mod sizes;
+mod slices;
 mod sweep;

@@ -4,28 +4,28 @@ use proptest::prelude::*;
 use wgpu_norm::geometry::Problem;
 use wgpu_norm::kernel::Kernel;
 use wgpu_norm::recipe::Step;
-use wgpu_norm::{Caps, Mode, Norm, Recipe};
+use wgpu_norm::{Caps, Norm, Recipe};
 
-use crate::problems::{caps, norm, recipes};
+use crate::problems::{Pick, caps, norm, pick, recipe};
 use crate::simulation;
 
 /// Loop iterations of an invocation that lavapipe of Mesa 22.3 runs.
 const LAVAPIPE_ITERATIONS: u32 = 65_535;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_element_exactly_once((norm, shape) in norm(3000), caps in caps()) {
-        for recipe in recipes(&norm, &shape, &caps) {
-            covers(&norm, &shape, &recipe, &caps);
+    fn every_element_exactly_once((norm, shape) in norm(3000), caps in caps(), pick in pick()) {
+        if let Some(recipe) = recipe(&norm, &shape, &caps, pick) {
+            covers(&norm, &shape, &recipe, &caps, pick);
         }
     }
 
     /// Shapes too large to be simulated: their parameters alone.
     #[test]
-    fn no_limit_is_exceeded((norm, shape) in norm(1 << 29), caps in caps()) {
-        for recipe in recipes(&norm, &shape, &caps) {
+    fn no_limit_is_exceeded((norm, shape) in norm(1 << 29), caps in caps(), pick in pick()) {
+        if let Some(recipe) = recipe(&norm, &shape, &caps, pick) {
             for step in &recipe.steps {
                 within_limits(step, &caps);
             }
@@ -38,49 +38,65 @@ proptest! {
     }
 }
 
-fn covers(norm: &Norm, shape: &[usize], recipe: &Recipe, caps: &Caps) {
-    let problem = norm.lower(shape, Mode::TRAINING).unwrap().unwrap();
-    for step in &recipe.steps {
-        within_limits(step, caps);
-        match step.kernel {
+fn covers(norm: &Norm, shape: &[usize], recipe: &Recipe, caps: &Caps, pick: Pick) {
+    let problem = norm.lower(shape, pick.mode).unwrap().unwrap();
+    let passes = recipe.steps.chunk_by(|a, b| a.kernel == b.kernel);
+    for steps in passes {
+        for step in steps {
+            within_limits(step, caps);
+        }
+        match steps[0].kernel {
             Kernel::RunningMoments | Kernel::UpdateRunning => {}
-            Kernel::MergeStatistics | Kernel::MergeSums => merges_all(step),
-            _ => walks_all(norm, shape, &problem, step),
+            Kernel::MergeStatistics | Kernel::MergeSums => steps.iter().for_each(merges_all),
+            _ => walks_all(norm, shape, &problem, steps, caps),
         }
     }
 }
 
-fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, step: &Step) {
-    let (v, elements) = (step.variant.vector, problem.elements);
-    assert_eq!(elements % v, 0);
-    let mut seen = vec![false; (elements / v) as usize];
-    let [x, y] = step.grid(&Caps::WEBGPU);
-    let most = simulation::walk(step, x * y, |offset, item, partner| {
-        assert!(
-            !std::mem::replace(&mut seen[offset as usize], true),
-            "{offset} twice: {step:#?}"
-        );
-        let channel = channel_of(norm, shape, offset * v);
-        let found = if step.variant.items_are_groups {
-            // Vectors of channels are counted in fours.
-            if step.variant.channel_vector {
-                partner * 4
-            } else {
-                partner
+/// The launches of one kernel, one per slice of the tensor, touch each element once.
+fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], caps: &Caps) {
+    let mut seen = vec![false; problem.elements as usize];
+    // The task that wrote each partial result.
+    let mut partials = vec![None; steps[0].params.plane as usize];
+    for (slice, step) in steps.iter().enumerate() {
+        let v = step.variant.vector;
+        let window = step
+            .window
+            .clone()
+            .unwrap_or(0..4 * u64::from(problem.elements));
+        assert_eq!(window.start % u64::from(caps.offset_alignment), 0);
+        assert!(window.end - window.start <= caps.max_binding_size);
+        let [x, y] = step.grid(caps);
+        let most = simulation::walk(step, x * y, |found| {
+            assert!(u64::from(found.offset + 1) * u64::from(4 * v) <= window.end - window.start);
+            let element = (window.start / 4) as u32 + found.offset * v;
+            for element in element..element + v {
+                let seen = &mut seen[element as usize];
+                assert!(!std::mem::replace(seen, true), "{element} twice: {step:#?}");
             }
-        } else {
-            item
-        };
-        assert_eq!(found, channel, "{step:#?}");
-    });
-    assert!(!seen.contains(&false), "elements left out: {step:#?}");
-    if step.variant.resident {
-        assert!(
-            most <= step.variant.held,
-            "registers for {}: {step:#?}",
-            step.variant.held
-        );
+            let channel = channel_of(norm, shape, element);
+            // Vectors of channels are counted in fours.
+            let unit = if step.variant.channel_vector { 4 } else { 1 };
+            let as_group = step.variant.items_are_groups;
+            let named = if as_group {
+                found.partner * unit
+            } else {
+                found.item
+            };
+            assert_eq!(named, channel, "{step:#?}");
+            let first = found.offset;
+            let writer = partials[found.partial as usize].get_or_insert((slice, first));
+            assert_eq!(writer.0, slice, "two slices write one partial: {step:#?}");
+        });
+        if step.variant.resident {
+            assert!(most <= step.variant.held, "{most} registers: {step:#?}");
+        }
     }
+    assert!(!seen.contains(&false), "elements left out: {steps:#?}");
+    assert!(
+        !partials.contains(&None),
+        "partials not written: {steps:#?}"
+    );
 }
 
 /// The channel of an element by the norms' own definition.

@@ -19,13 +19,21 @@ pub(crate) fn caps() -> impl Strategy<Value = Caps> {
     ];
     let workgroup = prop_oneof![Just(128u32), Just(256), Just(1024)];
     let dispatch = prop_oneof![Just(65_535u32), Just(7)];
-    (any::<bool>(), subgroups, workgroup, dispatch).prop_map(
-        |(cpu, subgroups, max_workgroup_size, max_workgroups_per_dimension)| Caps {
-            cpu,
-            subgroups,
-            max_workgroup_size,
-            max_workgroups_per_dimension,
-            ..Caps::WEBGPU
+    // The least that WebGPU allows, and so little that random tensors do not fit it.
+    let binding = prop_oneof![3 => Just(128u64 << 20), 1 => (1u64..1 << 12).prop_map(|n| 4 * n)];
+    let alignment = prop_oneof![Just(4u32), Just(16), Just(256)];
+    let limits = (workgroup, dispatch, binding, alignment);
+    (any::<bool>(), subgroups, limits).prop_map(
+        |(cpu, subgroups, (max_workgroup_size, dispatch, max_binding_size, offset_alignment))| {
+            Caps {
+                cpu,
+                subgroups,
+                max_workgroup_size,
+                max_workgroups_per_dimension: dispatch,
+                max_binding_size: max_binding_size.max(2 * u64::from(offset_alignment)),
+                offset_alignment,
+                ..Caps::WEBGPU
+            }
         },
     )
 }
@@ -91,40 +99,79 @@ pub(crate) fn norm(most: usize) -> impl Strategy<Value = (Norm, Vec<usize>)> {
     })
 }
 
-/// The recipes of all passes of a norm, with every strategy that can carry it.
-pub(crate) fn recipes(norm: &Norm, shape: &[usize], caps: &Caps) -> Vec<Recipe> {
-    let forced = [
-        None,
-        Some(Reduction::Resident),
-        Some(Reduction::Looped),
-        Some(Reduction::Split),
-    ];
-    let mut recipes = Vec::new();
-    for mode in MODES {
-        let Some(problem) = norm.lower(shape, mode).unwrap() else {
-            continue;
-        };
-        for strategy in forced {
-            let forward = Recipe::forward(&problem, caps, strategy);
-            // A single workgroup updates running statistics, in 60,000 iterations at most.
-            let refused =
-                matches!(&forward, Err(Error::Limit { needed, .. }) if *needed > 60_000 * 128);
-            assert!(
-                strategy.is_some() || refused || forward.is_ok(),
-                "{forward:?}"
-            );
-            recipes.extend(forward.ok());
-            for bits in 1..8 {
-                let wanted = Wanted {
-                    input: bits & 1 != 0,
-                    weight: bits & 2 != 0 && norm.has_weight(),
-                    bias: bits & 4 != 0 && norm.has_bias(),
-                };
-                let backward = Recipe::backward(&problem, caps, strategy, wanted);
-                assert!(strategy.is_some() || backward.is_ok(), "{backward:?}");
-                recipes.extend(backward.ok());
-            }
+/// Which recipe of a problem.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pick {
+    pub(crate) mode: Mode,
+    pub(crate) strategy: Option<Reduction>,
+    /// The gradients wanted; `None` for the forward pass.
+    pub(crate) wanted: Option<Wanted>,
+}
+
+pub(crate) fn strategies() -> impl Iterator<Item = Option<Reduction>> + Clone {
+    std::iter::once(None).chain(Reduction::ALL.into_iter().map(Some))
+}
+
+/// All recipes of a problem: modes, strategies, and all sets of gradients.
+pub(crate) fn picks() -> impl Iterator<Item = Pick> {
+    let wanted = |bits: u8| Wanted {
+        input: bits & 1 != 0,
+        weight: bits & 2 != 0,
+        bias: bits & 4 != 0,
+    };
+    let passes = std::iter::once(None).chain((1..8).map(wanted).map(Some));
+    let modes = MODES.into_iter();
+    modes.flat_map(move |mode| {
+        let passes = passes.clone();
+        strategies().flat_map(move |strategy| {
+            passes.clone().map(move |wanted| Pick {
+                mode,
+                strategy,
+                wanted,
+            })
+        })
+    })
+}
+
+pub(crate) fn pick() -> impl Strategy<Value = Pick> {
+    let all: Vec<Pick> = picks().collect();
+    (0..all.len()).prop_map(move |index| all[index])
+}
+
+/// The recipe, unless the strategy, the device or 32-bit indices cannot carry it.
+pub(crate) fn recipe(norm: &Norm, shape: &[usize], caps: &Caps, pick: Pick) -> Option<Recipe> {
+    let lowered = norm.lower(shape, pick.mode);
+    let recipe = lowered.and_then(|problem| match (problem, pick.wanted) {
+        (None, _) => Ok(None),
+        (Some(problem), None) => Recipe::forward(&problem, caps, pick.strategy).map(Some),
+        (Some(problem), Some(wanted)) => {
+            let wanted = Wanted {
+                weight: wanted.weight && norm.has_weight(),
+                bias: wanted.bias && norm.has_bias(),
+                ..wanted
+            };
+            Recipe::backward(&problem, caps, pick.strategy, wanted).map(Some)
         }
+    });
+    match recipe {
+        Ok(recipe) => recipe,
+        Err(Error::Strategy { .. }) => {
+            assert!(pick.strategy.is_some());
+            None
+        }
+        Err(Error::Limit {
+            needed, allowed, ..
+        }) => {
+            assert!(needed > allowed);
+            None
+        }
+        Err(error) => panic!("{error}"),
     }
-    recipes
+}
+
+/// All recipes of a norm.
+pub(crate) fn recipes(norm: &Norm, shape: &[usize], caps: &Caps) -> Vec<Recipe> {
+    picks()
+        .filter_map(|pick| recipe(norm, shape, caps, pick))
+        .collect()
 }

@@ -3,27 +3,45 @@
 use wgpu_norm::recipe::Step;
 use wgpu_norm::source::Team;
 
-/// What one lane does: `visit` gets the offset and the partner of each of its vectors.
-fn lane(step: &Step, index: u32, lane: u32, visit: &mut impl FnMut(u32, u32, u32)) -> u32 {
+/// What a lane finds at one of its vectors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    /// Where the vector lies in the binding.
+    pub(crate) offset: u32,
+    /// Number of its item in the whole tensor.
+    pub(crate) item: u32,
+    pub(crate) partner: u32,
+    /// Where the partial result of its task goes.
+    pub(crate) partial: u32,
+}
+
+/// What one lane does: `visit` gets each of its vectors. Returns their number.
+fn lane(step: &Step, index: u32, lane: u32, visit: &mut impl FnMut(Found)) -> u32 {
     let (p, lanes) = (&step.params, step.variant.tile.lanes);
-    let begin = index / p.items * p.part_vectors;
+    let (part, local) = (index / p.items, index % p.items);
+    let begin = part * p.part_vectors;
     let end = (begin + p.part_vectors).min(p.item_vectors);
     let first = begin + lane;
     if index >= p.tasks || first >= end {
         return 0;
     }
     let vectors = (end - first).div_ceil(lanes);
-    let item = index % p.items;
-    let outer = item / p.items_per_outer;
-    let inner = item - outer * p.items_per_outer;
-    let base = outer * p.outer_stride + inner * p.item_stride;
-    let partner_of_item = item * p.partner_multiplier / p.partner_divisor % p.partner_modulus;
+    let outer = local / p.items_per_outer;
+    let inner = local - outer * p.items_per_outer;
+    let base = p.base + outer * p.outer_stride + inner * p.item_stride;
+    let item = p.first_item + local;
+    let partial = p.first_partial + part * p.all_items + item;
+    let partner_of_item =
+        p.partner_first + item * p.partner_multiplier / p.partner_divisor % p.partner_modulus;
     let mut run = first / p.run_length;
     let mut within = first - run * p.run_length;
     for _ in 0..vectors {
-        let offset = base + run * p.run_stride + within;
-        let partner = partner_of_item + run * p.partner_per_run + within * p.partner_per_element;
-        visit(offset, item, partner);
+        visit(Found {
+            offset: base + run * p.run_stride + within,
+            item,
+            partner: partner_of_item + run * p.partner_per_run + within * p.partner_per_element,
+            partial,
+        });
         run += p.step_runs;
         within += p.step_within;
         if within >= p.run_length {
@@ -35,7 +53,7 @@ fn lane(step: &Step, index: u32, lane: u32, visit: &mut impl FnMut(u32, u32, u32
 }
 
 /// All lanes of all workgroups that are dispatched; returns the most vectors of one lane.
-pub(crate) fn walk(step: &Step, workgroups: u32, mut visit: impl FnMut(u32, u32, u32)) -> u32 {
+pub(crate) fn walk(step: &Step, workgroups: u32, mut visit: impl FnMut(Found)) -> u32 {
     let tile = step.variant.tile;
     let mut most = 0;
     for workgroup in 0..workgroups {

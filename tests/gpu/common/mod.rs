@@ -83,7 +83,12 @@ pub(crate) const STRATEGIES: [Option<Strategy>; 4] = [
 
 /// Runs the case, or nothing if its strategy cannot carry the shape. Panics if anything is wrong.
 pub(crate) fn check(device: &str, context: &Context, case: &Case) -> Option<Report> {
-    match run(context, case) {
+    judge(device, case, run(context, case))
+}
+
+/// The report of a run that went well, nothing if its strategy cannot carry the shape.
+pub(crate) fn judge(device: &str, case: &Case, report: Result<Report, Error>) -> Option<Report> {
+    match report {
         Ok(report) => {
             let bad = report.rows.iter().filter(|row| row.error > TOLERANCE);
             let bad: Vec<_> = bad.collect();
