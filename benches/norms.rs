@@ -2,77 +2,154 @@
 //!
 //! `cargo bench` runs everything, `cargo bench -- batch_norm/forward` some. Names are `{norm}/{pass}/{shape}/{what}`:
 //!
-//! - `gpu`: this crate through [`wgpu_norm::Plan`]; the tensors stay on the device, each iteration records, submits, waits
+//! - `copy`: a GPU copy of the bytes that the pass must move at least, the speed to reach; of several kernels the fastest
+//! - `gpu`: this crate through [`wgpu_norm::Plan`]; the tensors stay on the device. It comes right after its copy
 //! - `cpu`: two passes in f32 over vectors of accumulators, on all cores; `RUSTFLAGS=-Ctarget-cpu=native` gives it the
 //!   machine's widest vectors
-//! - `copy`: a GPU copy of the bytes that the pass must move at least, the speed to reach. On an adapter that is the CPU,
-//!   anything else that runs slows it down too: shares of it mean something on an idle machine only
 //!
-//! Throughput counts these least bytes: input and output, and `grad_output` in the backward pass. Values are random.
-//! Each case is compared with the f64 reference before it is timed. `cargo test` runs each case once, untimed, with a
-//! sixteenth of the batch.
+//! On an adapter that is the CPU, anything else that runs slows all of them down: shares mean something on an idle machine only.
+//!
+//! `gpu` and `copy` are device time by timestamps where the device has them, `cpu` is time on the clock. Throughput counts
+//! the least bytes: input and output, and `grad_output` in the backward pass. Values are random, and several sets of buffers
+//! take turns, which together have twice the bytes of the processor's last-level cache, or 256 MiB on a real GPU: no run
+//! finds its data in a cache. Each case is compared with the f64 reference before it is timed. Real GPUs get large shapes too.
+//!
+//! `host/{plan, finished, layer}/{pass}/{norm}/{shape}` is the processor time of recording.
+//!
+//! In the end comes a summary, on the terminal and as `summary.csv` and `summary.svg` in `target/criterion`: from the medians
+//! of this run. It also says what the first use of a plan costs, the compilation; drivers keep compiled shaders on disk
+//! (Mesa's does not with `MESA_SHADER_CACHE_DISABLE=true`).
+//!
+//! `cargo test` runs each case once, untimed, with a sixteenth of the batch, and writes nothing.
 
 mod norms {
     pub(crate) mod cases;
+    pub(crate) mod chart;
     pub(crate) mod copy;
     pub(crate) mod cpu;
     pub(crate) mod gpu;
+    pub(crate) mod host;
+    pub(crate) mod machine;
+    pub(crate) mod summary;
+    pub(crate) mod timer;
 }
 
-use std::cell::LazyCell;
+use std::cell::{LazyCell, RefCell};
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use norms::cases::{self, Pass, Problem};
-use norms::{copy::Copy, cpu::Cpu, gpu::Gpu};
-use wgpu_norm::Context;
+use norms::gpu::FirstUse;
+use norms::machine::Machine;
+use norms::summary::{self, Saved};
+use norms::{copy::Copy, cpu::Cpu, gpu::Gpu, host};
 
-/// Norm-wise distance to the f64 reference. The worst found: 3.3e-7 on the GPU (lavapipe), 3.1e-6 in the CPU version's
-/// bias gradient of 65,536 rows, which it adds one after the other.
-const TOLERANCE: f64 = 1e-5;
+type Error = Box<dyn std::error::Error>;
+type Result<T> = std::result::Result<T, Error>;
 
-fn main() -> wgpu_norm::Result<()> {
+fn main() -> Result<()> {
     // `cargo bench` passes --bench, `cargo test` does not.
-    let timed = std::env::args().any(|argument| argument == "--bench");
-    let context = Context::new()?;
-    // 96 measurements of 2 seconds, and as much again for verification: 4 minutes.
+    let given = |option| std::env::args().any(|argument| argument == option);
+    let timed = given("--bench") && !given("--test");
+    let machine = Machine::new(timed)?;
+    let saved = Saved::from_now();
     let mut criterion = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_millis(1500))
+        .output_directory(saved.folder())
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1200))
         .configure_from_args();
-    for problem in cases::problems(if timed { 1 } else { 16 }) {
-        let passes = problem.passes();
-        for mode_passes in passes.chunk_by(|a, b| a.mode() == b.mode()) {
-            measure(&mut criterion, &context, &problem, mode_passes);
+    let problems = problems(&machine, timed);
+    // Batch norm, whose groups are split over several launches, and layer norm, whose are not.
+    let recorded = [&problems[0], &problems[6]].map(Clone::clone);
+    let first_uses = RefCell::default();
+    for problem in &recorded {
+        host::measure(&mut criterion, &machine, problem);
+    }
+    for problem in &problems {
+        for passes in problem.passes().chunk_by(|a, b| a.mode() == b.mode()) {
+            measure(&mut criterion, &machine, problem, passes, &first_uses);
         }
     }
-    criterion.final_summary();
+    if timed {
+        summary::write(&saved, &machine, &problems, &recorded, &first_uses.take())?;
+    }
     Ok(())
 }
 
-/// Measures passes of one mode. What they need is made, and verified, when the first of them is chosen to run.
-fn measure(criterion: &mut Criterion, context: &Context, problem: &Problem, passes: &[Pass]) {
-    let case = LazyCell::new(|| {
-        problem
-            .case(passes[0].mode())
-            .expect("shapes fit their norms")
-    });
-    let gpu = LazyCell::new(|| Gpu::verified(context, &case).expect("the device works"));
-    let mut cpu = LazyCell::new(|| Cpu::verified(&case).expect("shapes fit their norms"));
-    for &pass in passes {
-        let bytes = pass.bytes(&problem.shape);
-        let copy = LazyCell::new(|| Copy::verified(context, bytes).expect("the device works"));
-        let mut group =
-            criterion.benchmark_group(format!("{}/{}", problem.norm.name(), pass.name()));
-        group.throughput(Throughput::Bytes(bytes));
-        let id = |what| BenchmarkId::new(problem.shape_name(), what);
-        group.bench_function(id("gpu"), |bencher| bencher.iter(|| gpu.run(pass)));
-        group.bench_function(id("cpu"), |bencher| {
-            let cpu = LazyCell::force_mut(&mut cpu);
-            bencher.iter(|| cpu.run(pass));
-        });
-        group.bench_function(id("copy"), |bencher| bencher.iter(|| copy.run()));
-        group.finish();
+fn problems(machine: &Machine, timed: bool) -> Vec<Problem> {
+    let mut problems = cases::problems(if timed { 1 } else { 16 });
+    if timed && machine.is_real_gpu() {
+        for problem in cases::large_problems() {
+            match machine.has_room(&problem.shape) {
+                Ok(()) => problems.push(problem),
+                Err(error) => eprintln!(
+                    "left out: {} {:?}: {error}",
+                    problem.norm.name(),
+                    problem.shape
+                ),
+            }
+        }
     }
+    problems
+}
+
+/// Measures passes of one mode. What they need is made, and verified, when the first of them is chosen to run.
+fn measure(
+    criterion: &mut Criterion,
+    machine: &Machine,
+    problem: &Problem,
+    passes: &[Pass],
+    first_uses: &RefCell<Vec<FirstUse>>,
+) {
+    let name = format!("{} {:?}", problem.norm.name(), problem.shape);
+    let case = LazyCell::new(|| done(&name, problem.case(passes[0].mode())));
+    let gpu = LazyCell::new(|| {
+        let (gpu, first_use) = done(&name, Gpu::verified(machine, &case));
+        first_uses.borrow_mut().push(first_use);
+        gpu
+    });
+    let sets = machine.cpu_sets(Pass::Forward.bytes(&problem.shape));
+    let copies = LazyCell::new(|| vec![case.clone(); sets]);
+    let mut cpu = LazyCell::new(|| done(&name, Cpu::verified(&copies)));
+    for &pass in passes {
+        measure_pass(criterion, machine, (problem, pass), &gpu, &mut cpu);
+    }
+}
+
+fn measure_pass<'a>(
+    criterion: &mut Criterion,
+    machine: &Machine,
+    (problem, pass): (&Problem, Pass),
+    gpu: &LazyCell<Gpu, impl FnOnce() -> Gpu>,
+    cpu: &mut LazyCell<Cpu<'a>, impl FnOnce() -> Cpu<'a>>,
+) {
+    let bytes = pass.bytes(&problem.shape);
+    let copy = LazyCell::new(|| done("copy", Copy::tuned(machine, bytes)));
+    let mut group = criterion.benchmark_group(problem.group(pass));
+    group.throughput(Throughput::Bytes(bytes));
+    group.sampling_mode(SamplingMode::Flat);
+    let id = |what| BenchmarkId::new(cases::shape_name(&problem.shape), what);
+    // Made before criterion's warm-up, which would otherwise be over at once.
+    group.bench_function(id("copy"), |bencher| {
+        let copy = LazyCell::force(&copy);
+        bencher.iter_custom(|runs| done("copy", copy.time(&machine.timer, runs)));
+    });
+    group.bench_function(id("gpu"), |bencher| {
+        let gpu = LazyCell::force(gpu);
+        bencher.iter_custom(|runs| done("gpu", gpu.time(&machine.timer, pass, runs)));
+    });
+    group.bench_function(id("cpu"), |bencher| {
+        let cpu = LazyCell::force_mut(cpu);
+        bencher.iter(|| cpu.run(pass));
+    });
+    group.finish();
+}
+
+/// The value, or the end of the program: criterion's closures cannot return errors.
+fn done<T>(what: &str, result: Result<T>) -> T {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {what}: {error}");
+        std::process::exit(1)
+    })
 }

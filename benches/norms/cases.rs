@@ -1,7 +1,9 @@
 //! Which norms on which shapes, and the passes of each.
 
 use wgpu_norm::check::Case;
-use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, Result, RmsNorm};
+use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
+
+use crate::Result;
 
 /// What is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,18 +36,41 @@ impl Pass {
             Self::Forward | Self::Eval => 2,
             Self::Backward => 3,
         };
-        tensors * 4 * shape.iter().product::<usize>() as u64
+        tensors * tensor_bytes(shape)
     }
 }
 
+/// Such as `32x64x56x56`.
+pub(crate) fn shape_name(shape: &[usize]) -> String {
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    sizes.join("x")
+}
+
+/// Of one tensor.
+pub(crate) fn tensor_bytes(shape: &[usize]) -> u64 {
+    4 * shape.iter().product::<usize>() as u64
+}
+
 /// A norm on one shape.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Problem {
     pub(crate) norm: Norm,
     pub(crate) shape: Vec<usize>,
 }
 
 impl Problem {
+    fn new(norm: impl Into<Norm>, shape: &[usize]) -> Self {
+        Self {
+            norm: norm.into(),
+            shape: shape.to_vec(),
+        }
+    }
+
+    /// Such as `batch_norm/forward`.
+    pub(crate) fn group(&self, pass: Pass) -> String {
+        format!("{}/{}", self.norm.name(), pass.name())
+    }
+
     /// Passes of the same mode stand next to each other.
     pub(crate) fn passes(&self) -> &'static [Pass] {
         if self.norm.tracks_running_stats() {
@@ -55,39 +80,63 @@ impl Problem {
         }
     }
 
-    /// Such as `32x64x56x56`.
-    pub(crate) fn shape_name(&self) -> String {
-        let sizes: Vec<String> = self.shape.iter().map(usize::to_string).collect();
-        sizes.join("x")
-    }
-
     /// Never constant values: some implementations are fast on these, and gradients vanish.
     pub(crate) fn case(&self, mode: Mode) -> Result<Case> {
-        Case::random(&self.norm, mode, &self.shape, 1)
+        Ok(Case::random(&self.norm, mode, &self.shape, 1)?)
     }
 }
 
-/// All problems, the batch divided by `fraction`.
+/// The problems that every device gets, the batch divided by `fraction`.
 pub(crate) fn problems(fraction: usize) -> Vec<Problem> {
-    let channels: [(Norm, &[usize]); 6] = [
-        (BatchNorm::new(64).into(), &[32, 64, 56, 56]),
-        (BatchNorm::new(256).into(), &[64, 256, 14, 14]),
-        (BatchNorm::new(1024).into(), &[256, 1024]),
-        (BatchNorm::new(3).into(), &[8, 3, 224, 224]),
-        (
-            InstanceNorm::new(64).affine(true).into(),
-            &[8, 64, 128, 128],
-        ),
-        (GroupNorm::new(32, 128).into(), &[16, 128, 32, 32]),
-    ];
     let rows = [[4096, 768], [1024, 4096], [65_536, 64], [64, 65_536]];
-    let problem = |norm: Norm, shape: &[usize]| {
-        let mut shape = shape.to_vec();
-        shape[0] = (shape[0] / fraction).max(2);
-        Problem { norm, shape }
-    };
-    let channels = channels.map(|(norm, shape)| problem(norm, shape));
-    let layer = rows.map(|shape| problem(LayerNorm::new(&shape[1..]).into(), &shape));
-    let rms = rows.map(|shape| problem(RmsNorm::new(&shape[1..]).into(), &shape));
-    channels.into_iter().chain(layer).chain(rms).collect()
+    let mut problems = vec![
+        batch([32, 64, 56, 56]),
+        batch([64, 256, 14, 14]),
+        Problem::new(BatchNorm::new(1024), &[256, 1024]),
+        batch([8, 3, 224, 224]),
+        instance([8, 64, 128, 128]),
+        group([16, 128, 32, 32]),
+    ];
+    problems.extend(rows.map(layer));
+    problems.extend(rows.map(rms));
+    for problem in &mut problems {
+        problem.shape[0] = (problem.shape[0] / fraction).max(2);
+    }
+    problems
+}
+
+/// Problems for a real GPU: most of them do not fit its caches.
+pub(crate) fn large_problems() -> Vec<Problem> {
+    let mut problems = vec![
+        batch([128, 64, 112, 112]),
+        batch([256, 256, 56, 56]),
+        instance([32, 128, 128, 128]),
+        group([16, 320, 64, 64]),
+        group([64, 256, 128, 128]),
+    ];
+    let rows = [[32_768, 4096], [8192, 16_384], [1_048_576, 64]];
+    problems.extend([[16_384, 1024], [64, 1_048_576]].map(layer));
+    problems.extend(rows.map(layer));
+    problems.extend(rows.map(rms));
+    problems
+}
+
+fn batch(shape: [usize; 4]) -> Problem {
+    Problem::new(BatchNorm::new(shape[1]), &shape)
+}
+
+fn instance(shape: [usize; 4]) -> Problem {
+    Problem::new(InstanceNorm::new(shape[1]).affine(true), &shape)
+}
+
+fn group(shape: [usize; 4]) -> Problem {
+    Problem::new(GroupNorm::new(32, shape[1]), &shape)
+}
+
+fn layer(shape: [usize; 2]) -> Problem {
+    Problem::new(LayerNorm::new(&shape[1..]), &shape)
+}
+
+fn rms(shape: [usize; 2]) -> Problem {
+    Problem::new(RmsNorm::new(&shape[1..]), &shape)
 }

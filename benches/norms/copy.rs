@@ -1,38 +1,108 @@
 //! A GPU copy: the speed of memory as a kernel sees it.
 
-use wgpu_norm::{Context, Result, Tensor, wgpu};
+use std::cell::Cell;
+use std::time::Duration;
+
+use wgpu_norm::{Context, Tensor, wgpu};
+
+use super::machine::Machine;
+use super::timer::Timer;
+use crate::Result;
+
+/// Lanes of a workgroup, and vectors of 16 bytes that it copies. Lavapipe, which runs the subgroups of a workgroup one after
+/// the other, does best with a single subgroup; real GPUs with many.
+const VARIANTS: [(u32, u32); 5] = [(8, 1024), (64, 256), (256, 256), (256, 1024), (256, 4096)];
+
+/// Rounds in which the variants take turns, over all buffers each time; the shortest time of each counts.
+const ROUNDS: usize = 5;
 
 /// A kernel that copies half of some number of bytes, hence moves that number.
 #[derive(Debug)]
 pub(crate) struct Copy {
-    context: Context,
-    pipeline: wgpu::ComputePipeline,
-    bindings: wgpu::BindGroup,
-    workgroups: u32,
+    /// Each for other buffers.
+    bindings: Vec<wgpu::BindGroup>,
+    kernel: Kernel,
+    turn: Cell<usize>,
 }
 
-/// Vectors of 16 bytes per workgroup.
-const PIECE: u32 = 1024;
+/// One variant.
+#[derive(Debug, Clone)]
+struct Kernel {
+    pipeline: wgpu::ComputePipeline,
+    grid: [u32; 2],
+}
 
 impl Copy {
-    /// `bytes` are those read and written together.
-    pub(crate) fn verified(context: &Context, bytes: u64) -> Result<Self> {
+    /// `bytes` are those read and written together. The variant that is the fastest here.
+    pub(crate) fn tuned(machine: &Machine, bytes: u64) -> Result<Self> {
+        let (context, timer) = (&machine.context, &machine.timer);
+        let sets = machine.gpu_sets(bytes);
         let elements = bytes as usize / 8;
         let values: Vec<f32> = (0..elements).map(|i| (i as f32).sin()).collect();
-        let from = Tensor::from_slice(context, &values, &[elements])?;
-        let to = Tensor::uninit(context, &[elements])?;
-        let vectors = (elements / 4) as u32;
-        let copy = Self::new(context, &from, &to, vectors);
-        copy.run();
-        assert!(to.to_vec()? == values, "the copy is not one");
-        Ok(copy)
+        let from = || Tensor::from_slice(context, &values, &[elements]);
+        let to = || Tensor::uninit(context, &[elements]);
+        let pairs = (0..sets).map(|_| Ok((from()?, to()?)));
+        let pairs = pairs.collect::<wgpu_norm::Result<Vec<_>>>()?;
+        let turns = Tensor::counter(context)?;
+        let variants = VARIANTS.map(|variant| {
+            let kernel = Kernel::new(context, variant, elements as u32 / 4);
+            let bindings = pairs.iter();
+            let bindings = bindings.map(|(from, to)| kernel.bind(context, [from, to, &turns]));
+            Self {
+                bindings: bindings.collect(),
+                turn: Cell::default(),
+                kernel: kernel.clone(),
+            }
+        });
+        let fastest = fastest(variants, timer)?;
+        for (_, to) in &pairs {
+            to.write(&vec![f32::NAN; elements])?;
+        }
+        fastest.time(timer, sets as u64)?;
+        for (_, to) in &pairs {
+            if to.to_vec()? != values {
+                return Err("the copy is not one".into());
+            }
+        }
+        Ok(fastest)
     }
 
-    fn new(context: &Context, from: &Tensor, to: &Tensor, vectors: u32) -> Self {
+    /// The device time of this many runs.
+    pub(crate) fn time(&self, timer: &Timer, runs: u64) -> Result<Duration> {
+        timer.time(runs, |encoder| {
+            let turn = self.turn.get();
+            self.turn.set((turn + 1) % self.bindings.len());
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&self.kernel.pipeline);
+            pass.set_bind_group(0, &self.bindings[turn], &[]);
+            let [x, y] = self.kernel.grid;
+            pass.dispatch_workgroups(x, y, 1);
+            Ok(())
+        })
+    }
+}
+
+fn fastest(variants: [Copy; VARIANTS.len()], timer: &Timer) -> Result<Copy> {
+    let mut times = [Duration::MAX; VARIANTS.len()];
+    for _ in 0..ROUNDS {
+        for (copy, time) in variants.iter().zip(&mut times) {
+            *time = copy.time(timer, copy.bindings.len() as u64)?.min(*time);
+        }
+    }
+    let fastest = variants
+        .into_iter()
+        .zip(times)
+        .min_by_key(|(_, time)| *time);
+    let (copy, _) = fastest.ok_or("there are no variants")?;
+    Ok(copy)
+}
+
+impl Kernel {
+    fn new(context: &Context, (lanes, piece): (u32, u32), vectors: u32) -> Self {
         let device = context.device();
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some("copy"),
-            source: wgpu::ShaderSource::Wgsl(source(context, vectors).into()),
+            source: wgpu::ShaderSource::Wgsl(source(lanes, piece, vectors).into()),
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some("copy"),
@@ -42,51 +112,52 @@ impl Copy {
             compilation_options: Default::default(),
             cache: None,
         });
-        let entries = [(0, from), (1, to)].map(|(binding, tensor)| wgpu::BindGroupEntry {
-            binding,
-            resource: tensor.buffer().as_entire_binding(),
-        });
-        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("copy"),
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
+        let pieces = vectors.div_ceil(piece);
+        let rows = pieces.div_ceil(context.caps().max_workgroups_per_dimension);
         Self {
-            context: context.clone(),
             pipeline,
-            bindings,
-            workgroups: vectors.div_ceil(PIECE),
+            grid: [pieces.div_ceil(rows), rows],
         }
     }
 
-    /// Records, submits and waits.
-    pub(crate) fn run(&self) {
-        let device = self.context.device();
-        let mut encoder = device.create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.bindings, &[]);
-        pass.dispatch_workgroups(self.workgroups, 1, 1);
-        drop(pass);
-        self.context.queue().submit([encoder.finish()]);
-        let done = device.poll(wgpu::PollType::wait_indefinitely());
-        done.expect("the device works");
+    fn bind(&self, context: &Context, tensors: [&Tensor; 3]) -> wgpu::BindGroup {
+        let bindings = tensors.iter().zip(0..);
+        let entries: Vec<_> = bindings
+            .map(|(tensor, binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: tensor.buffer().as_entire_binding(),
+            })
+            .collect();
+        context
+            .device()
+            .create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("copy"),
+                layout: &self.pipeline.get_bind_group_layout(0),
+                entries: &entries,
+            })
     }
 }
 
-/// Each workgroup owns a contiguous piece. On lavapipe, which runs the subgroups of a workgroup one after the other, a
-/// workgroup of one subgroup (8 lanes) is fastest: 11 to 12 GB/s on two cores, against 8 to 9 of a vector per invocation.
-fn source(context: &Context, vectors: u32) -> String {
-    let lanes = if context.caps().cpu { 8 } else { 256 };
+/// Each workgroup owns a contiguous piece. All runs write `turns`, which makes each wait for the one before.
+fn source(lanes: u32, piece: u32, vectors: u32) -> String {
     format!(
         "@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
         @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;
+        @group(0) @binding(2) var<storage, read_write> turns: u32;
 
         @compute @workgroup_size({lanes})
-        fn copy(@builtin(workgroup_id) piece: vec3<u32>, @builtin(local_invocation_index) lane: u32) {{
-            let end = min((piece.x + 1u) * {PIECE}u, {vectors}u);
-            for (var i = piece.x * {PIECE}u + lane; i < end; i += {lanes}u) {{
+        fn copy(
+            @builtin(workgroup_id) workgroup: vec3<u32>,
+            @builtin(num_workgroups) workgroups: vec3<u32>,
+            @builtin(local_invocation_index) lane: u32,
+        ) {{
+            let piece = workgroup.y * workgroups.x + workgroup.x;
+            let end = min((piece + 1u) * {piece}u, {vectors}u);
+            for (var i = piece * {piece}u + lane; i < end; i += {lanes}u) {{
                 output[i] = input[i];
+            }}
+            if (piece == 0u && lane == 0u) {{
+                turns += 1u;
             }}
         }}"
     )

@@ -6,15 +6,19 @@ mod rows;
 mod runs;
 mod sums;
 
+use wgpu_norm::Norm;
 use wgpu_norm::check::{Case, Report, Row};
 use wgpu_norm::reference::{self, Parameters};
-use wgpu_norm::{Norm, Result};
 
 use super::cases::Pass;
-use crate::TOLERANCE;
+use crate::Result;
 use columns::Columns;
 use rows::Rows;
 use runs::Runs;
+
+/// Norm-wise distance to the f64 reference. The worst found: 3.1e-6 in the bias gradient of 65,536 rows, which are added one
+/// after the other.
+const TOLERANCE: f64 = 1e-5;
 
 /// The passes, for one arrangement of groups in memory.
 trait Algorithm {
@@ -55,42 +59,57 @@ impl Moments {
 pub(crate) struct Cpu<'a> {
     case: &'a Case,
     algorithm: Box<dyn Algorithm>,
-    data: Data<'a>,
+    /// They take turns.
+    sets: Vec<Data<'a>>,
+    turn: usize,
 }
 
 impl<'a> Cpu<'a> {
-    /// Runs the passes once and compares them with the reference.
-    pub(crate) fn verified(case: &'a Case) -> Result<Self> {
+    /// Runs the passes on each of the `copies` of one case, and compares those of the first with the reference.
+    pub(crate) fn verified(copies: &'a [Case]) -> Result<Self> {
+        let case = copies.first().ok_or("there is no case")?;
         let mut cpu = Self {
             case,
             algorithm: algorithm(case),
-            data: data(case),
+            sets: copies.iter().map(data).collect(),
+            turn: 0,
         };
         let report = cpu.check()?;
-        assert!(report.worst() < TOLERANCE, "{report}");
+        if report.worst() > TOLERANCE {
+            return Err(format!("results are wrong:\n{report}").into());
+        }
+        for _ in &copies[1..] {
+            cpu.run_all();
+        }
         Ok(cpu)
     }
 
+    /// On the next set.
     pub(crate) fn run(&mut self, pass: Pass) {
+        let sets = self.sets.len();
+        let data = &mut self.sets[self.turn];
+        self.turn = (self.turn + 1) % sets;
         match pass {
             Pass::Forward => {
-                self.algorithm.forward(&mut self.data);
-                self.update_running();
+                self.algorithm.forward(data);
+                update_running(&self.case.norm, data);
             }
-            Pass::Backward => self.algorithm.backward(&mut self.data),
-            Pass::Eval => self.algorithm.eval(&mut self.data),
+            Pass::Backward => self.algorithm.backward(data),
+            Pass::Eval => self.algorithm.eval(data),
         }
     }
 
-    fn update_running(&mut self) {
-        let count = (self.data.input.len() / self.data.moments.len()) as f32;
-        let unbiased = count / (count - 1.0);
-        let momentum = self.case.norm.running_momentum().flatten();
-        let factor = momentum.unwrap_or_default() as f32;
-        for (running, batch) in self.data.running.iter_mut().zip(&self.data.moments) {
-            running.mean += factor * (batch.mean - running.mean);
-            running.var += factor * (batch.var * unbiased - running.var);
+    /// All passes of the mode on one set, and it is the next one's turn.
+    fn run_all(&mut self) -> &Data<'a> {
+        let turn = self.turn;
+        if self.case.mode.batch_statistics {
+            self.run(Pass::Forward);
+            self.turn = turn;
+            self.run(Pass::Backward);
+        } else {
+            self.run(Pass::Eval);
         }
+        &self.sets[turn]
     }
 
     fn check(&mut self) -> Result<Report> {
@@ -101,29 +120,36 @@ impl<'a> Cpu<'a> {
         let forward = reference::forward(norm, mode, shape, &input, &parameters)?;
         let row =
             |name, got: &[f32], want: &[f64]| Row::new(norm.name().into(), name, got, want, 0.0);
-        if !mode.batch_statistics {
-            self.run(Pass::Eval);
-            let rows = vec![row("output", &self.data.output, &forward.output)];
-            return Ok(Report { rows });
+        let data = self.run_all();
+        let mut rows = vec![row("output", &data.output, &forward.output)];
+        if mode.batch_statistics {
+            let want = reference::backward(norm, mode, shape, &input, &parameters, &gradient)?;
+            let (means, vars): (Vec<f32>, Vec<f32>) = data
+                .running
+                .iter()
+                .map(|running| (running.mean, running.var))
+                .unzip();
+            let tensors = [
+                ("running_mean", &means, forward.running_mean),
+                ("running_var", &vars, forward.running_var),
+                ("grad_input", &data.grad_input, Some(want.grad_input)),
+                ("grad_weight", &data.grad_weight, want.grad_weight),
+                ("grad_bias", &data.grad_bias, want.grad_bias),
+            ];
+            let tensors = tensors.into_iter();
+            rows.extend(tensors.filter_map(|(name, got, want)| Some(row(name, got, &want?))));
         }
-        self.run(Pass::Forward);
-        self.run(Pass::Backward);
-        let data = &self.data;
-        let want = reference::backward(norm, mode, shape, &input, &parameters, &gradient)?;
-        let running_var: Vec<f32> = data.running.iter().map(|running| running.var).collect();
-        let tensors = [
-            ("output", &data.output, Some(forward.output)),
-            ("running_var", &running_var, forward.running_var),
-            ("grad_input", &data.grad_input, Some(want.grad_input)),
-            ("grad_weight", &data.grad_weight, want.grad_weight),
-            ("grad_bias", &data.grad_bias, want.grad_bias),
-        ];
-        let compared = tensors
-            .into_iter()
-            .filter_map(|(name, got, want)| Some(row(name, got, &want?)));
-        Ok(Report {
-            rows: compared.collect(),
-        })
+        Ok(Report { rows })
+    }
+}
+
+fn update_running(norm: &Norm, data: &mut Data<'_>) {
+    let count = (data.input.len() / data.moments.len()) as f32;
+    let unbiased = count / (count - 1.0);
+    let factor = norm.running_momentum().flatten().unwrap_or_default() as f32;
+    for (running, batch) in data.running.iter_mut().zip(&data.moments) {
+        running.mean += factor * (batch.mean - running.mean);
+        running.var += factor * (batch.var * unbiased - running.var);
     }
 }
 
