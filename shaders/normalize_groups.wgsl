@@ -1,6 +1,7 @@
 // Forward in one launch: one team per group computes its statistics and normalizes it, from registers if RESIDENT.
 
 fn run(workgroup: u32) {
+    hold_affine(task_at(workgroup * TASKS * TEAMS + team));
     for (var k = 0u; k < TASKS; k += 1u) {
         let task = task_at((workgroup * TASKS + k) * TEAMS + team);
         let moments = moments_of(team_reduce(lane_statistics(task)));

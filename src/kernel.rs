@@ -77,6 +77,8 @@ pub enum Kernel {
     UpdateRunning,
     /// Sums and input gradient of whole groups.
     GradInputGroups,
+    /// Input gradient, and the sums over groups for those of weight and bias.
+    GradColumns,
     /// Partial sums for the gradients.
     GradientSums,
     /// Partial sums merged.
@@ -87,7 +89,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NormalizeGroups,
         Self::Statistics,
         Self::MergeStatistics,
@@ -95,6 +97,7 @@ impl Kernel {
         Self::RunningMoments,
         Self::UpdateRunning,
         Self::GradInputGroups,
+        Self::GradColumns,
         Self::GradientSums,
         Self::MergeSums,
         Self::GradInput,
@@ -111,6 +114,7 @@ impl Kernel {
             Self::RunningMoments => "running_moments",
             Self::UpdateRunning => "update_running",
             Self::GradInputGroups => "grad_input_groups",
+            Self::GradColumns => "grad_columns",
             Self::GradientSums => "gradient_sums",
             Self::MergeSums => "merge_sums",
             Self::GradInput => "grad_input",
@@ -148,7 +152,7 @@ const GRAD_INPUT: SlotUse = slot(Slot::GradInput, Access::Write, Element::Data);
 /// The slots of a kernel, in binding order. Binding 0 is the parameter block, so slot i is binding i + 1, absent ones left out.
 pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
     use Access::{Read, ReadWrite, Write};
-    use Element::{Data, F32, Partial, U32};
+    use Element::{Channel, Data, F32, Partial, U32};
     match kernel {
         Kernel::NormalizeGroups => const { &[INPUT, WEIGHT, BIAS, OUTPUT, STATISTICS_OUT] },
         Kernel::Statistics => const { &[INPUT, slot(Slot::Partials, Write, Partial)] },
@@ -181,6 +185,19 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     WEIGHT,
                     GRAD_OUTPUT,
                     optional(Slot::Partials, Write, F32, ""),
+                    GRAD_INPUT,
+                ]
+            }
+        }
+        Kernel::GradColumns => {
+            const {
+                &[
+                    INPUT,
+                    STATISTICS_IN,
+                    WEIGHT,
+                    GRAD_OUTPUT,
+                    optional(Slot::Sums, Read, F32, "0.0"),
+                    slot(Slot::Partials, Write, Channel),
                     GRAD_INPUT,
                 ]
             }

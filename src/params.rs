@@ -33,6 +33,10 @@ params! {
     item_vectors: u32,
     /// Vectors per part of an item; the last part may have fewer.
     part_vectors: u32,
+    /// Consecutive items of a task, where a task has several.
+    chunk: u32,
+    /// Number of such chunks.
+    chunks: u32,
     /// Vectors in the binding before the first one.
     base: u32,
     /// [`Walk::items_per_outer`](crate::geometry::Walk).
@@ -79,10 +83,6 @@ params! {
     scale: f32,
     /// 0, which no compiler knows.
     zero: u32,
-    /// To a multiple of 16 bytes.
-    padding_0: u32,
-    /// To a multiple of 16 bytes.
-    padding_1: u32,
 }
 
 #[cfg(test)]

@@ -80,6 +80,10 @@ pub struct Variant {
     pub held: u32,
     /// The lane's whole share is kept.
     pub resident: bool,
+    /// An item is a single run.
+    pub one_run: bool,
+    /// Weight and bias are the same for all tasks of a team, which keeps them in registers.
+    pub hold_affine: bool,
     /// Neighbouring elements have neighbouring channels, so that weights are loaded as vectors, too.
     pub channel_vector: bool,
     /// All elements of an item have the same partner.
@@ -124,15 +128,15 @@ fn files(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
     files.extend(match kernel {
         Kernel::NormalizeGroups => vec![
             file!("lib/statistics"),
-            file!("lib/lane_statistics"),
+            file!("lib/held_statistics"),
             file!("lib/moments"),
             file!("lib/centering"),
-            file!("lib/normalize_lane"),
+            file!("lib/normalize_vector"),
             file!("normalize_groups"),
         ],
         Kernel::Statistics => vec![
             file!("lib/statistics"),
-            file!("lib/lane_statistics"),
+            file!("lib/held_statistics"),
             file!("statistics"),
         ],
         Kernel::MergeStatistics => vec![
@@ -143,7 +147,7 @@ fn files(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         Kernel::Normalize => vec![
             file!("lib/sums"),
             file!("lib/centering"),
-            file!("lib/normalize_lane"),
+            file!("lib/normalize_vector"),
             file!("lib/saved_centering"),
             file!("normalize"),
         ],
@@ -160,6 +164,12 @@ fn files(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("lib/grad_input_lane"),
             file!("lib/saved_centering"),
             file!("grad_input_groups"),
+        ],
+        Kernel::GradColumns => vec![
+            file!("lib/sums"),
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("grad_columns"),
         ],
         Kernel::GradientSums => vec![
             file!("lib/sums"),
@@ -186,9 +196,21 @@ fn files(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             _ => file!("lib/shuffle_sums"),
         });
     }
+    if matches!(kernel, Kernel::NormalizeGroups | Kernel::Statistics) {
+        files.push(match variant.resident {
+            true => file!("lib/lane_statistics_held"),
+            false => file!("lib/lane_statistics_looped"),
+        });
+    }
+    if matches!(kernel, Kernel::NormalizeGroups | Kernel::Normalize) {
+        files.push(match variant.hold_affine {
+            true => file!("lib/affine_held"),
+            false => file!("lib/affine_loaded"),
+        });
+    }
     files.extend(match (kernel, variant.resident) {
-        (Kernel::NormalizeGroups | Kernel::Normalize, true) => Some(file!("lib/again_held")),
-        (Kernel::NormalizeGroups | Kernel::Normalize, false) => Some(file!("lib/again_loaded")),
+        (Kernel::NormalizeGroups | Kernel::Normalize, true) => Some(file!("lib/normalize_held")),
+        (Kernel::NormalizeGroups | Kernel::Normalize, false) => Some(file!("lib/normalize_looped")),
         (Kernel::GradInputGroups, true) => Some(file!("lib/hold_gradient")),
         (Kernel::GradInputGroups | Kernel::GradientSums | Kernel::GradInput, _) => {
             Some(file!("lib/reload_gradient"))
@@ -248,8 +270,34 @@ pub fn wgsl(kernel: Kernel, variant: &Variant, shared: bool, dialect: Dialect) -
     }
     for file in files(kernel, variant) {
         text.push('\n');
-        text.push_str(file);
+        text.push_str(&unrolled(file, variant.held));
     }
+    text
+}
+
+/// The loops over what a lane holds, unrolled: what is held is in registers only if every index is a constant. Compilers cannot
+/// be relied upon for that: wgpu's loop counters keep them from it where shaders are checked, as in browsers, and Mesa stops at 32
+/// iterations. On lavapipe layer norm of rows of 2,048 takes twice as long from memory.
+fn unrolled(file: &str, held: u32) -> String {
+    const HEAD: &str = "for (var k = 0u; k < HELD; k += 1u) {";
+    let mut text = String::new();
+    let mut rest = file;
+    while let Some(at) = rest.find(HEAD) {
+        let (before, from) = rest.split_at(at);
+        let from = &from[HEAD.len()..];
+        let mut depth = 1;
+        let end = from.find(|c| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            depth == 0
+        });
+        let (body, after) = from.split_at(end.map_or(from.len(), |end| end + 1));
+        text.push_str(before);
+        for k in 0..held {
+            let _ = write!(text, "{{ const k = {k}u;{body}");
+        }
+        rest = after;
+    }
+    text.push_str(rest);
     text
 }
 
@@ -279,6 +327,7 @@ fn constants(variant: &Variant) -> String {
         ("SPANS_SUBGROUPS", lanes > min_subgroup),
         ("ACROSS", team == Team::Workgroup { across: true }),
         ("RESIDENT", variant.resident),
+        ("ONE_RUN", variant.one_run),
         ("PARTNER_CONSTANT", variant.partner_constant),
         ("ITEMS_ARE_GROUPS", variant.items_are_groups),
         ("CENTERED", variant.centered),

@@ -4,7 +4,7 @@
 //! reduction, hence every bit of its result, is the same in a batch of one and of a million.
 
 use crate::caps::Caps;
-use crate::geometry::Walk;
+use crate::geometry::{Problem, Walk};
 use crate::source::{Team, Tile};
 
 /// How a group is reduced.
@@ -70,6 +70,8 @@ pub(crate) struct Layout {
     pub(crate) vector: u32,
     /// Lanes of a team are spread over neighbouring items, since an item has no neighbouring elements.
     pub(crate) across: bool,
+    /// An item is one run of neighbours.
+    pub(crate) one_run: bool,
 }
 
 impl Layout {
@@ -77,7 +79,11 @@ impl Layout {
         let vector = if walk.is_vectorizable() { 4 } else { 1 };
         // Runs shorter than a 16-byte access, and the next item right behind them.
         let across = walk.run_length < 4 && walk.runs > 1 && walk.item_stride == walk.run_length;
-        Self { vector, across }
+        Self {
+            vector,
+            across,
+            one_run: walk.runs == 1,
+        }
     }
 
     pub(crate) const fn vectors(&self, walk: &Walk) -> u32 {
@@ -117,7 +123,7 @@ fn cpu_tile(layout: Layout, vectors: u32, caps: &Caps) -> Tile {
     Tile {
         lanes,
         teams,
-        tasks_per_team: largest_power_of_two((4096 / per_workgroup).clamp(1, 32)),
+        tasks_per_team: largest_power_of_two((32768 / per_workgroup).clamp(1, 64)),
         team,
     }
 }
@@ -173,15 +179,17 @@ const fn gpu_across(lanes: u32, most: u32) -> Tile {
 
 /// Vectors that a lane can keep in registers.
 ///
-/// lavapipe: rows of 1,024 run at 7.7 GB/s when kept and at 5.2 when read again, rows of 4,096 at 4 when kept: so 2,048 / 8 lanes.
-pub(crate) const fn max_held(layout: Layout, load: Load, caps: &Caps) -> u32 {
+/// On lavapipe what does not fit the registers lies on the stack, from where it is read in whole vectors, unlike the tensor.
+/// Share of the speed of a copy there: rows of 768 kept 0.58, of 2,048 0.48, of 3,072 0.44, of 4,096 read again 0.37;
+/// groups of four runs of 1,024 kept 0.31, read again 0.37.
+pub(crate) fn max_held(layout: Layout, load: Load, caps: &Caps) -> u32 {
     let numbers = match (caps.cpu, load) {
-        (true, Load::Forward) => 256,
-        (true, Load::Backward) => 128,
+        (true, _) => 128,
         (false, Load::Forward) => 64,
         (false, Load::Backward) => 32,
     };
-    numbers / layout.vector
+    // Every vector is a piece of the shader's text.
+    (numbers / layout.vector).min(32)
 }
 
 /// Registers for at least `vectors` vectors: one of few sizes, so that inputs of ever new lengths share their pipelines.
@@ -209,6 +217,25 @@ pub(crate) const fn max_part(layout: Layout, caps: &Caps) -> u32 {
         (false, true) => 512,
         (false, false) => 16_384 / layout.vector,
     }
+}
+
+/// Most vectors of a group whose columns a team of one workgroup keeps in registers.
+pub(crate) fn column_vectors(layout: Layout, caps: &Caps) -> u32 {
+    let lanes = if caps.cpu {
+        cpu_tile(layout, u32::MAX, caps).lanes
+    } else {
+        largest_power_of_two(256.min(caps.max_workgroup_size))
+    };
+    lanes * max_held(layout, Load::Backward, caps)
+}
+
+/// Consecutive groups of which a team sums up the gradients of weight and bias: as few as keep the partial sums below 1 % of the
+/// tensor and 1 MiB, but enough that loading the weight does not count.
+pub(crate) fn chunk(problem: &Problem, caps: &Caps) -> u32 {
+    let (groups, channels) = (problem.groups.items, problem.channels.items);
+    let most_chunks = (groups / 200 + (1 << 17) / channels).max(1);
+    let least = if caps.cpu { 32 } else { 4 };
+    groups.div_ceil(most_chunks).max(least).min(groups)
 }
 
 /// Parts of an item, so that each has at most `most` vectors: their number, and the vectors of each but the last.

@@ -15,17 +15,32 @@ struct Task {
 }
 
 // Tasks are numbered part by part, so that neighbouring teams walk neighbouring items.
-// A number past the end gives an existing item with no vectors: it takes part in barriers and reads nothing out of bounds.
+// A number past the end gives an existing item with no vectors, and a lane without vectors stands at the first one:
+// they take part in barriers and read nothing out of bounds.
 fn task_at(index: u32) -> Task {
     let part = index / params.items;
-    let item = params.first_item + (index - part * params.items);
+    let item = index - part * params.items;
+    let partial = params.first_partial + part * params.all_items + params.first_item + item;
+    return task_of(part, item, partial, index < params.tasks);
+}
+
+// Tasks of `chunk` consecutive items each: the item number `row` of task `index`.
+fn column_task(index: u32, row: u32) -> Task {
+    let part = index / params.chunks;
+    let chunk = index - part * params.chunks;
+    let item = chunk * params.chunk + row;
+    let partial = params.first_partial + chunk * params.partner_modulus;
+    let exists = index < params.tasks && item < params.items;
+    return task_of(part, min(item, params.items - 1u), partial, exists);
+}
+
+fn task_of(part: u32, item: u32, partial: u32, exists: bool) -> Task {
     let begin = part * params.part_vectors;
     let end = min(begin + params.part_vectors, params.item_vectors);
-    let first = begin + lane;
-    let exists = index < params.tasks;
-    let vectors = select(0u, (end - first + LANES - 1u) / LANES, exists && first < end);
-    let partial = params.first_partial + part * params.all_items + item;
-    return Task(exists, item, partial, first, vectors);
+    let any = exists && begin + lane < end;
+    let first = select(0u, begin + lane, any);
+    let vectors = select(0u, (end - first + LANES - 1u) / LANES, any);
+    return Task(exists, params.first_item + item, partial, first, vectors);
 }
 
 struct Cursor {
@@ -39,7 +54,7 @@ fn cursor_at(task: Task) -> Cursor {
     let item = task.item - params.first_item;
     let outer = item / params.items_per_outer;
     let inner = item - outer * params.items_per_outer;
-    let run = task.first / params.run_length;
+    let run = select(task.first / params.run_length, 0u, ONE_RUN);
     let partner = task.item * params.partner_multiplier / params.partner_divisor % params.partner_modulus;
     return Cursor(
         params.base + outer * params.outer_stride + inner * params.item_stride,
@@ -50,10 +65,16 @@ fn cursor_at(task: Task) -> Cursor {
 }
 
 fn offset(cursor: Cursor) -> u32 {
+    if (ONE_RUN) {
+        return cursor.offset_of_item + cursor.within;
+    }
     return cursor.offset_of_item + cursor.run * params.run_stride + cursor.within;
 }
 
 fn partner(cursor: Cursor) -> u32 {
+    if (ONE_RUN) {
+        return cursor.partner_of_item + cursor.within * params.partner_per_element;
+    }
     return cursor.partner_of_item + cursor.run * params.partner_per_run
         + cursor.within * params.partner_per_element;
 }
@@ -61,6 +82,10 @@ fn partner(cursor: Cursor) -> u32 {
 // LANES vectors further: step_runs = LANES / run_length, step_within = LANES % run_length.
 fn advance(cursor: Cursor) -> Cursor {
     var next = cursor;
+    if (ONE_RUN) {
+        next.within += LANES;
+        return next;
+    }
     next.run += params.step_runs;
     next.within += params.step_within;
     if (next.within >= params.run_length) {

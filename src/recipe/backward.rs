@@ -66,6 +66,9 @@ pub(super) fn recipe(
         one_channel_per_group,
     ) {
         (true, true) => builder.both_from_groups(strategy)?,
+        (true, false) if wanted.parameters() && problem.groups.same_partners() => {
+            builder.all_from_columns(strategy)?;
+        }
         (true, false) => {
             builder.parameters(View::Channels)?;
             builder.input_from_groups(strategy)?;
@@ -111,6 +114,30 @@ impl Builder<'_> {
             self.merge(groups, partials, Slots::default().with(Slot::Sums));
         }
         self.grad_input(Slots::default().with(Slot::Input).with(Slot::Sums))
+    }
+
+    /// Layer and RMS norm: all gradients in one pass over the tensor, or in two where a group does not fit the registers.
+    fn all_from_columns(&mut self, strategy: Strategy) -> Result<()> {
+        let resident = strategy == Strategy::Resident;
+        if resident {
+            // Refuses what the strategy cannot carry.
+            Jobs::whole_groups(self.problem, self.caps, Load::Backward, strategy)?;
+        } else {
+            let partials = self.sums_in_parts(View::Groups)?;
+            let sums = Slots::default().with(Slot::Sums);
+            self.merge(self.problem.groups.items, partials, sums);
+        }
+        let jobs = Jobs::columns(self.problem, self.caps, resident)?;
+        let partials = jobs.parts * self.problem.channels.items;
+        self.recipe.needs_partials(8 * u64::from(partials));
+        let optional = Slots::default()
+            .with_if(self.problem.weight, Slot::Weight)
+            .with_if(!resident, Slot::Sums);
+        self.recipe
+            .steps
+            .extend(jobs.steps(Kernel::GradColumns, optional));
+        self.merge_parameters(partials);
+        Ok(())
     }
 
     /// `grad_input` alone.

@@ -33,6 +33,8 @@ struct Job {
     part_vectors: u32,
     held: u32,
     resident: bool,
+    /// Consecutive items that a task takes, where it takes several; their sums are one part.
+    chunk: Option<u32>,
 }
 
 /// The walk over the whole tensor: one kernel, launched for each slice.
@@ -91,6 +93,7 @@ impl<'a> Jobs<'a> {
             part_vectors: vectors,
             held,
             resident,
+            chunk: None,
         };
         Ok(Self {
             problem,
@@ -130,6 +133,7 @@ impl<'a> Jobs<'a> {
                 part_vectors,
                 held: strategy::block(layout),
                 resident: false,
+                chunk: None,
             });
             all_parts = first_part + parts;
             // What comes after the last item are further parts of the first ones.
@@ -143,6 +147,46 @@ impl<'a> Jobs<'a> {
             view,
             jobs,
             parts: all_parts,
+        })
+    }
+
+    /// Whole groups, or columns of them that fit the registers, of many groups one after the other.
+    pub(super) fn columns(problem: &'a Problem, caps: &'a Caps, resident: bool) -> Result<Self> {
+        let layout = Layout::of(&problem.groups);
+        let vectors = layout.vectors(&problem.groups);
+        let part_vectors = if resident {
+            vectors
+        } else {
+            vectors.min(strategy::column_vectors(layout, caps))
+        };
+        let tile = Tile {
+            tasks_per_team: 1,
+            ..strategy::tile(layout, part_vectors, Load::Backward, caps)
+        };
+        let chunk = strategy::chunk(problem, caps);
+        let (mut jobs, mut chunks) = (Vec::new(), 0);
+        for slice in problem.slices(caps)? {
+            jobs.push(Job {
+                first: slice.first,
+                elements: slice.elements,
+                walk: slice.groups,
+                layout,
+                tile,
+                parts: vectors.div_ceil(part_vectors),
+                first_part: chunks,
+                part_vectors,
+                held: strategy::held(part_vectors.div_ceil(tile.lanes)),
+                resident,
+                chunk: Some(chunk),
+            });
+            chunks += slice.groups.items.div_ceil(chunk);
+        }
+        Ok(Self {
+            problem,
+            caps,
+            view: View::Groups,
+            jobs,
+            parts: chunks,
         })
     }
 
@@ -167,13 +211,21 @@ impl<'a> Jobs<'a> {
         let run_length = walk.run_length / vector;
         let all_items = self.view.of(self.problem).items;
         let (window, base) = self.window(job);
-        let tasks = walk.items * job.parts;
+        let chunks = walk.items.div_ceil(job.chunk.unwrap_or(1));
+        let tasks = chunks * job.parts;
+        // Partial results of one part: a number per item, or vectors of one per channel.
+        let per_part = match job.chunk {
+            Some(_) => p.modulus / unit,
+            None => all_items,
+        };
         let params = Params {
+            chunk: job.chunk.unwrap_or(1),
+            chunks,
             items: walk.items,
             first_item: walk.first_item,
             all_items,
             tasks,
-            first_partial: job.first_part * all_items,
+            first_partial: job.first_part * per_part,
             item_vectors: job.layout.vectors(&walk),
             part_vectors: job.part_vectors,
             base: base / vector,
@@ -190,7 +242,7 @@ impl<'a> Jobs<'a> {
             partner_modulus: p.modulus / unit,
             partner_per_run: p.per_run,
             partner_per_element: p.per_element,
-            plane: self.tasks(),
+            plane: self.parts * per_part,
             ..common_params(self.problem)
         };
         Step {
@@ -200,6 +252,11 @@ impl<'a> Jobs<'a> {
                 vector,
                 held: job.held,
                 resident: job.resident,
+                one_run: walk.runs == 1,
+                hold_affine: job.resident
+                    && job.tile.tasks_per_team > 1
+                    && walk.same_partners()
+                    && (optional.contains(Slot::Weight) || optional.contains(Slot::Bias)),
                 channel_vector,
                 partner_constant: p.is_constant() || !(self.problem.weight || self.problem.bias),
                 items_are_groups: self.view == View::Groups,
@@ -255,6 +312,7 @@ pub(super) fn merge_step(
     let layout = Layout {
         vector: 1,
         across: true,
+        one_run: true,
     };
     let tile = Tile {
         tasks_per_team: 1,
@@ -325,6 +383,8 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         vector: 1,
         held: 16,
         resident: false,
+        one_run: true,
+        hold_affine: false,
         channel_vector: false,
         partner_constant: true,
         items_are_groups: true,

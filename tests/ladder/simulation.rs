@@ -19,13 +19,6 @@ pub(crate) struct Found {
 fn lane(step: &Step, index: u32, lane: u32, visit: &mut impl FnMut(Found)) -> u32 {
     let (p, lanes) = (&step.params, step.variant.tile.lanes);
     let (part, local) = (index / p.items, index % p.items);
-    let begin = part * p.part_vectors;
-    let end = (begin + p.part_vectors).min(p.item_vectors);
-    let first = begin + lane;
-    if index >= p.tasks || first >= end {
-        return 0;
-    }
-    let vectors = (end - first).div_ceil(lanes);
     let outer = local / p.items_per_outer;
     let inner = local - outer * p.items_per_outer;
     let base = p.base + outer * p.outer_stride + inner * p.item_stride;
@@ -33,9 +26,18 @@ fn lane(step: &Step, index: u32, lane: u32, visit: &mut impl FnMut(Found)) -> u3
     let partial = p.first_partial + part * p.all_items + item;
     let partner_of_item =
         p.partner_first + item * p.partner_multiplier / p.partner_divisor % p.partner_modulus;
+    // A lane without vectors stops after this; the compiler may load what it would load first, that of the first vector.
+    let begin = part * p.part_vectors;
+    let end = (begin + p.part_vectors).min(p.item_vectors);
+    let first = begin + lane;
+    if index >= p.tasks || first >= end {
+        return 0;
+    }
+    let vectors = (end - first).div_ceil(lanes);
     let mut run = first / p.run_length;
     let mut within = first - run * p.run_length;
     for _ in 0..vectors {
+        assert!(run == 0 || !step.variant.one_run, "{step:#?}");
         visit(Found {
             offset: base + run * p.run_stride + within,
             item,

@@ -1,4 +1,4 @@
-// Statistics of one lane's share of a task.
+// Statistics of the vectors that a lane holds.
 
 // The vectors that a lane is working on.
 var<private> held: array<Value, HELD>;
@@ -36,26 +36,4 @@ fn held_statistics(vectors: u32) -> Partial {
     // Not below 0: unless all distances are 0, the mean of their squares exceeds the square of their mean by far more
     // than a rounding error, as there are at most a few hundred.
     return renormalized(count, high, low * scale, total(squares) - count * low * low, scale);
-}
-
-// Statistics of this lane's share of the task. If RESIDENT, the share is held afterwards.
-// Blocks, then blocks of blocks: rounding errors grow with the length of a chain of merges.
-fn lane_statistics(task: Task) -> Partial {
-    var cursor = cursor_at(task);
-    var statistics = Partial();
-    for (var outer = 0u; outer < task.vectors; outer += HELD * BLOCKS) {
-        var block = Partial();
-        for (var done = outer; done < min(outer + HELD * BLOCKS, task.vectors); done += HELD) {
-            let vectors = min(task.vectors - done, HELD);
-            for (var k = 0u; k < HELD; k += 1u) {
-                if (k < vectors) {
-                    held[k] = load_input(offset(cursor));
-                    cursor = advance(cursor);
-                }
-            }
-            block = merge(block, held_statistics(vectors));
-        }
-        statistics = merge(statistics, block);
-    }
-    return statistics;
 }

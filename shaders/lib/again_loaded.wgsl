@@ -1,5 +1,0 @@
-// Not RESIDENT: the second pass of a lane reads its input again.
-
-fn input_again(k: u32, at: u32) -> Value {
-    return load_input(at);
-}

@@ -1,0 +1,16 @@
+// RESIDENT: statistics of a lane's share of the task, which is held afterwards.
+
+fn lane_statistics(task: Task) -> Partial {
+    var cursor = cursor_at(task);
+    for (var k = 0u; k < HELD; k += 1u) {
+        if (k < task.vectors) {
+            held[k] = load_input(offset(cursor));
+            cursor = advance(cursor);
+        }
+    }
+    let statistics = held_statistics(task.vectors);
+    if (task.vectors == 0u) {
+        return Partial();
+    }
+    return statistics;
+}

@@ -1,0 +1,20 @@
+// output = x̂ * weight + bias for one vector.
+
+struct Affine {
+    weight: Value,
+    bias: Value,
+}
+
+fn affine_at(channel: u32) -> Affine {
+    return Affine(load_weight(channel), load_bias(channel));
+}
+
+// The k-th vector of a lane. `of_item` is right for all of an item if PARTNER_CONSTANT.
+fn normalize_vector(k: u32, input: Value, cursor: Cursor, centering: Centering, of_item: Affine) {
+    var affine = of_item;
+    if (!PARTNER_CONSTANT) {
+        affine = affine_again(k, cursor);
+    }
+    let x_hat = normalized(input, centering);
+    store_output(offset(cursor), fma(x_hat, affine.weight, affine.bias));
+}
