@@ -9,14 +9,13 @@ var<private> column_gradient: array<Value, HELD>;
 var<private> column_product: array<Value, HELD>;
 
 fn run(workgroup: u32) {
-    let index = workgroup * TEAMS + team;
-    hold_weight(column_task(index, 0u));
+    hold_weight(task_at(workgroup, 0u));
     for (var row = 0u; row < params.chunk; row += 1u) {
-        let task = column_task(index, row);
+        let task = task_at(workgroup, row);
         hold(task);
         finish(task, sums_of(task));
     }
-    store_columns(index);
+    store_columns(workgroup);
 }
 
 fn hold_weight(task: Task) {
@@ -74,14 +73,15 @@ fn finish(task: Task, sums: Partial) {
     }
 }
 
-fn store_columns(index: u32) {
-    let task = column_task(index, 0u);
+// A partial result per team that goes through these columns.
+fn store_columns(workgroup: u32) {
+    let task = task_at(workgroup, 0u);
     var cursor = cursor_at(task);
+    let first = params.first_partial + (workgroup % params.chunks * TEAMS + team) * params.partner_modulus;
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
-            let at = task.partial + partner(cursor);
-            store_partials(at, column_gradient[k]);
-            store_partials(params.plane + at, column_product[k]);
+            store_partials(first + partner(cursor), column_gradient[k]);
+            store_partials(params.plane + first + partner(cursor), column_product[k]);
             cursor = advance(cursor);
         }
     }

@@ -1,8 +1,8 @@
 // grad_input with the sums of each group at hand, one part of a group per team.
 
 fn run(workgroup: u32) {
-    for (var k = 0u; k < TASKS; k += 1u) {
-        let task = task_at((workgroup * TASKS + k) * TEAMS + team);
+    for (var row = 0u; row < params.chunk; row += 1u) {
+        let task = task_at(workgroup, row);
         grad_input_lane(task, vec2f(load_sums(task.item), load_sums(params.groups + task.item)));
     }
 }

@@ -2,8 +2,8 @@
 // The sums are kept where weight and bias gradients are made from them.
 
 fn run(workgroup: u32) {
-    for (var k = 0u; k < TASKS; k += 1u) {
-        let task = task_at((workgroup * TASKS + k) * TEAMS + team);
+    for (var row = 0u; row < params.chunk; row += 1u) {
+        let task = task_at(workgroup, row);
         let sums = team_reduce(lane_sums(task));
         if (task.exists && lane == 0u) {
             store_partials(task.item, sums.x);

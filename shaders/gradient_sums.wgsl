@@ -1,8 +1,9 @@
 // Sums for the gradients, over one part of a group or of a channel per team, into `partials`.
 
 fn run(workgroup: u32) {
-    for (var k = 0u; k < TASKS; k += 1u) {
-        let task = task_at((workgroup * TASKS + k) * TEAMS + team);
+    hold_affine(task_at(workgroup, 0u));
+    for (var row = 0u; row < params.chunk; row += 1u) {
+        let task = task_at(workgroup, row);
         let sums = team_reduce(lane_sums(task));
         if (task.exists && lane == 0u) {
             store_partials(task.partial, sums.x);

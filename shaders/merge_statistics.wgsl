@@ -1,7 +1,7 @@
 // Split, step 2: the parts of each group merged, one team per group. A vector of the walk is one partial.
 
 fn run(workgroup: u32) {
-    let task = task_at(workgroup * TEAMS + team);
+    let task = task_at(workgroup, 0u);
     var own = Partial();
     for (var done = 0u; done < task.vectors; done += HELD) {
         var block = Partial();

@@ -2,7 +2,7 @@
 // Over channels the sums are the gradients of bias and weight.
 
 fn run(workgroup: u32) {
-    let task = task_at(workgroup * TEAMS + team);
+    let task = task_at(workgroup, 0u);
     var own = Partial();
     for (var done = 0u; done < task.vectors; done += HELD) {
         var block = Partial();

@@ -1,8 +1,9 @@
 // Split, step 3, and evaluation: output = x̂ * weight + bias with saved moments, one part of a group per team.
 
 fn run(workgroup: u32) {
-    for (var k = 0u; k < TASKS; k += 1u) {
-        let task = task_at((workgroup * TASKS + k) * TEAMS + team);
+    hold_affine(task_at(workgroup, 0u));
+    for (var row = 0u; row < params.chunk; row += 1u) {
+        let task = task_at(workgroup, row);
         normalize_lane(task, saved_centering(task.item));
     }
 }

@@ -25,7 +25,7 @@ params! {
     first_item: u32,
     /// Items of the whole tensor.
     all_items: u32,
-    /// Items of the walk times parts.
+    /// Results of a launch that merges: numbers per plane of them.
     tasks: u32,
     /// Partial results of the parts before the first one.
     first_partial: u32,
@@ -33,9 +33,9 @@ params! {
     item_vectors: u32,
     /// Vectors per part of an item; the last part may have fewer.
     part_vectors: u32,
-    /// Consecutive items of a task, where a task has several.
+    /// Items of a team.
     chunk: u32,
-    /// Number of such chunks.
+    /// Workgroups per part.
     chunks: u32,
     /// Vectors in the binding before the first one.
     base: u32,

@@ -14,8 +14,6 @@ pub struct Tile {
     pub lanes: u32,
     /// Teams per workgroup.
     pub teams: u32,
-    /// Tasks that each team does, one after the other.
-    pub tasks_per_team: u32,
     /// How a team reduces.
     pub team: Team,
 }
@@ -82,7 +80,7 @@ pub struct Variant {
     pub resident: bool,
     /// An item is a single run.
     pub one_run: bool,
-    /// Weight and bias are the same for all tasks of a team, which keeps them in registers.
+    /// Weight and bias are the same for all items of a team, which keeps them in registers.
     pub hold_affine: bool,
     /// Neighbouring elements have neighbouring channels, so that weights are loaded as vectors, too.
     pub channel_vector: bool,
@@ -174,7 +172,10 @@ fn files(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         Kernel::GradientSums => vec![
             file!("lib/sums"),
             file!("lib/centering"),
-            file!("lib/gradient_lane"),
+            match variant.hold_affine {
+                true => file!("lib/gradient_columns"),
+                false => file!("lib/gradient_lane"),
+            },
             file!("lib/saved_centering"),
             file!("gradient_sums"),
         ],
@@ -196,6 +197,12 @@ fn files(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             _ => file!("lib/shuffle_sums"),
         });
     }
+    if matches!(kernel, Kernel::NormalizeGroups | Kernel::Normalize) {
+        files.push(match variant.resident {
+            true => file!("lib/again_held"),
+            false => file!("lib/again_loaded"),
+        });
+    }
     if matches!(kernel, Kernel::NormalizeGroups | Kernel::Statistics) {
         files.push(match variant.resident {
             true => file!("lib/lane_statistics_held"),
@@ -209,9 +216,15 @@ fn files(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         });
     }
     files.extend(match (kernel, variant.resident) {
-        (Kernel::NormalizeGroups | Kernel::Normalize, true) => Some(file!("lib/normalize_held")),
-        (Kernel::NormalizeGroups | Kernel::Normalize, false) => Some(file!("lib/normalize_looped")),
+        (Kernel::NormalizeGroups | Kernel::Normalize, _) => {
+            Some(if variant.resident || variant.hold_affine {
+                file!("lib/normalize_held")
+            } else {
+                file!("lib/normalize_looped")
+            })
+        }
         (Kernel::GradInputGroups, true) => Some(file!("lib/hold_gradient")),
+        (Kernel::GradientSums, _) if variant.hold_affine => None,
         (Kernel::GradInputGroups | Kernel::GradientSums | Kernel::GradInput, _) => {
             Some(file!("lib/reload_gradient"))
         }
@@ -302,12 +315,7 @@ fn unrolled(file: &str, held: u32) -> String {
 }
 
 fn constants(variant: &Variant) -> String {
-    let Tile {
-        lanes,
-        teams,
-        tasks_per_team,
-        team,
-    } = variant.tile;
+    let Tile { lanes, teams, team } = variant.tile;
     let min_subgroup = match team {
         Team::Subgroup { min_size } => min_size,
         _ => 1,
@@ -316,7 +324,6 @@ fn constants(variant: &Variant) -> String {
     let numbers = [
         ("LANES", lanes),
         ("TEAMS", teams),
-        ("TASKS", tasks_per_team),
         ("WORKGROUP", workgroup),
         ("MOST_SUBGROUPS", workgroup.div_ceil(min_subgroup)),
         ("VECTOR", variant.vector),

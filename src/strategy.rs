@@ -118,13 +118,17 @@ fn cpu_tile(layout: Layout, vectors: u32, caps: &Caps) -> Tile {
         (false, true) => (width, 1, Team::Subgroup { min_size: width }),
         (false, false) => (width, 1, Team::Workgroup { across: false }),
     };
-    // A workgroup costs 0.1 µs on lavapipe, as much as 500 elements: give it several thousand.
-    let per_workgroup = teams * vectors.max(1) * layout.vector;
-    Tile {
-        lanes,
-        teams,
-        tasks_per_team: largest_power_of_two((32768 / per_workgroup).clamp(1, 64)),
-        team,
+    Tile { lanes, teams, team }
+}
+
+/// Items that a team takes, one after the other. A workgroup costs 0.1 µs on lavapipe, as much as 500 elements: it gets 32,768,
+/// so that loading what all items share does not count either. GPUs have enough workgroups in flight.
+pub(crate) fn chunk(layout: Layout, tile: Tile, vectors: u32, caps: &Caps) -> u32 {
+    let per_workgroup = tile.teams * vectors.max(1) * layout.vector;
+    if caps.cpu {
+        largest_power_of_two((32_768 / per_workgroup).clamp(1, 64))
+    } else {
+        1
     }
 }
 
@@ -159,7 +163,6 @@ fn gpu_tile(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Tile {
     Tile {
         lanes,
         teams: most / lanes,
-        tasks_per_team: 1,
         team,
     }
 }
@@ -168,7 +171,6 @@ const fn gpu_across(lanes: u32, most: u32) -> Tile {
     Tile {
         lanes,
         teams: most / lanes,
-        tasks_per_team: 1,
         team: if lanes == 1 {
             Team::Single
         } else {
@@ -213,7 +215,7 @@ pub(crate) const fn block(layout: Layout) -> u32 {
 pub(crate) const fn max_part(layout: Layout, caps: &Caps) -> u32 {
     match (caps.cpu, layout.across) {
         (true, true) => 2048,
-        (true, false) => 8 * 2048,
+        (true, false) => 8 * 512,
         (false, true) => 512,
         (false, false) => 16_384 / layout.vector,
     }
@@ -222,16 +224,22 @@ pub(crate) const fn max_part(layout: Layout, caps: &Caps) -> u32 {
 /// Most vectors of a group whose columns a team of one workgroup keeps in registers.
 pub(crate) fn column_vectors(layout: Layout, caps: &Caps) -> u32 {
     let lanes = if caps.cpu {
-        cpu_tile(layout, u32::MAX, caps).lanes
+        cpu_tile(layout, MAX_LANE_VECTORS, caps).lanes
     } else {
         largest_power_of_two(256.min(caps.max_workgroup_size))
     };
     lanes * max_held(layout, Load::Backward, caps)
 }
 
+/// Whether a launch that reads groups in parts does so by columns, with their weight and bias in registers. On lavapipe a load
+/// costs the same whether it comes from memory or from the cache; GPUs have caches for this.
+pub(crate) const fn hold_columns(problem: &Problem, caps: &Caps) -> bool {
+    caps.cpu && problem.groups.same_partners() && (problem.weight || problem.bias)
+}
+
 /// Consecutive groups of which a team sums up the gradients of weight and bias: as few as keep the partial sums below 1 % of the
 /// tensor and 1 MiB, but enough that loading the weight does not count.
-pub(crate) fn chunk(problem: &Problem, caps: &Caps) -> u32 {
+pub(crate) fn summed_chunk(problem: &Problem, caps: &Caps) -> u32 {
     let (groups, channels) = (problem.groups.items, problem.channels.items);
     let most_chunks = (groups / 200 + (1 << 17) / channels).max(1);
     let least = if caps.cpu { 32 } else { 4 };

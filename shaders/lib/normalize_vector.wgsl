@@ -10,11 +10,12 @@ fn affine_at(channel: u32) -> Affine {
 }
 
 // The k-th vector of a lane. `of_item` is right for all of an item if PARTNER_CONSTANT.
-fn normalize_vector(k: u32, input: Value, cursor: Cursor, centering: Centering, of_item: Affine) {
+fn normalize_vector(k: u32, cursor: Cursor, centering: Centering, of_item: Affine) {
     var affine = of_item;
     if (!PARTNER_CONSTANT) {
         affine = affine_again(k, cursor);
     }
-    let x_hat = normalized(input, centering);
-    store_output(offset(cursor), fma(x_hat, affine.weight, affine.bias));
+    let at = offset(cursor);
+    let x_hat = normalized(input_again(k, at), centering);
+    store_output(at, fma(x_hat, affine.weight, affine.bias));
 }

@@ -14,33 +14,22 @@ struct Task {
     vectors: u32,
 }
 
-// Tasks are numbered part by part, so that neighbouring teams walk neighbouring items.
+// The tasks of a team: the same part of `chunk` items, one after the other. Neighbouring teams have neighbouring items.
 // A number past the end gives an existing item with no vectors, and a lane without vectors stands at the first one:
 // they take part in barriers and read nothing out of bounds.
-fn task_at(index: u32) -> Task {
-    let part = index / params.items;
-    let item = index - part * params.items;
-    let partial = params.first_partial + part * params.all_items + params.first_item + item;
-    return task_of(part, item, partial, index < params.tasks);
-}
-
-// Tasks of `chunk` consecutive items each: the item number `row` of task `index`.
-fn column_task(index: u32, row: u32) -> Task {
-    let part = index / params.chunks;
-    let chunk = index - part * params.chunks;
-    let item = chunk * params.chunk + row;
-    let partial = params.first_partial + chunk * params.partner_modulus;
-    let exists = index < params.tasks && item < params.items;
-    return task_of(part, min(item, params.items - 1u), partial, exists);
-}
-
-fn task_of(part: u32, item: u32, partial: u32, exists: bool) -> Task {
+fn task_at(workgroup: u32, row: u32) -> Task {
+    let part = workgroup / params.chunks;
+    let chunk = workgroup - part * params.chunks;
+    let number = (chunk * params.chunk + row) * TEAMS + team;
     let begin = part * params.part_vectors;
     let end = min(begin + params.part_vectors, params.item_vectors);
+    let exists = number < params.items && begin < end;
     let any = exists && begin + lane < end;
     let first = select(0u, begin + lane, any);
     let vectors = select(0u, (end - first + LANES - 1u) / LANES, any);
-    return Task(exists, params.first_item + item, partial, first, vectors);
+    let item = params.first_item + min(number, params.items - 1u);
+    let partial = params.first_partial + part * params.all_items + item;
+    return Task(exists, item, partial, first, vectors);
 }
 
 struct Cursor {

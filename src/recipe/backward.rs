@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::geometry::Problem;
 use crate::kernel::{Kernel, Slot};
 use crate::source::Slots;
-use crate::strategy::{Load, Strategy};
+use crate::strategy::{self, Load, Strategy};
 
 /// Which gradients are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,7 +127,7 @@ impl Builder<'_> {
             let sums = Slots::default().with(Slot::Sums);
             self.merge(self.problem.groups.items, partials, sums);
         }
-        let jobs = Jobs::columns(self.problem, self.caps, resident)?;
+        let jobs = Jobs::columns(self.problem, self.caps, (resident, true))?;
         let partials = jobs.parts * self.problem.channels.items;
         self.recipe.needs_partials(8 * u64::from(partials));
         let optional = Slots::default()
@@ -170,7 +170,11 @@ impl Builder<'_> {
     /// Partial sums over the parts of each item; returns their number.
     fn sums_in_parts(&mut self, view: View) -> Result<u32> {
         let forced = self.forced == Some(Strategy::Split);
-        let jobs = Jobs::in_parts(self.problem, self.caps, view, forced)?;
+        let jobs = if view == View::Groups && strategy::hold_columns(self.problem, self.caps) {
+            Jobs::columns(self.problem, self.caps, (false, false))?
+        } else {
+            Jobs::in_parts(self.problem, self.caps, view, forced)?
+        };
         self.recipe.needs_partials(8 * u64::from(jobs.tasks()));
         // The weight stands inside a sum only where it varies within a group.
         let weighted = view == View::Groups && !self.problem.groups.partner.is_constant();

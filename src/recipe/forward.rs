@@ -58,7 +58,11 @@ fn normalize(
     forced: Option<Strategy>,
 ) -> Result<()> {
     let forced = forced == Some(Strategy::Split);
-    let jobs = Jobs::in_parts(problem, caps, View::Groups, forced)?;
+    let jobs = if strategy::hold_columns(problem, caps) {
+        Jobs::columns(problem, caps, (false, false))?
+    } else {
+        Jobs::in_parts(problem, caps, View::Groups, forced)?
+    };
     recipe
         .steps
         .extend(jobs.steps(Kernel::Normalize, affine_slots(problem)));

@@ -33,8 +33,12 @@ struct Job {
     part_vectors: u32,
     held: u32,
     resident: bool,
-    /// Consecutive items that a task takes, where it takes several; their sums are one part.
-    chunk: Option<u32>,
+    /// Items that a team takes, one after the other.
+    chunk: u32,
+    /// The partial results are per channel, one for each team, not per item.
+    by_channel: bool,
+    /// Weight and bias are the same for all items of a team, which keeps them.
+    hold_affine: bool,
 }
 
 /// The walk over the whole tensor: one kernel, launched for each slice.
@@ -82,6 +86,7 @@ impl<'a> Jobs<'a> {
         } else {
             strategy::block(layout)
         };
+        let chunk = strategy::chunk(layout, tile, vectors, caps);
         let job = |slice: Slice| Job {
             first: slice.first,
             elements: slice.elements,
@@ -93,7 +98,9 @@ impl<'a> Jobs<'a> {
             part_vectors: vectors,
             held,
             resident,
-            chunk: None,
+            chunk,
+            by_channel: false,
+            hold_affine: resident && chunk > 1 && problem.groups.same_partners(),
         };
         Ok(Self {
             problem,
@@ -122,18 +129,21 @@ impl<'a> Jobs<'a> {
                 most = most.min(vectors.div_ceil(3));
             }
             let (parts, part_vectors) = strategy::parts(vectors, most);
+            let tile = strategy::tile(layout, part_vectors, Load::Forward, caps);
             jobs.push(Job {
                 first: slice.first,
                 elements: slice.elements,
                 walk,
                 layout,
-                tile: strategy::tile(layout, part_vectors, Load::Forward, caps),
+                tile,
                 parts,
                 first_part,
                 part_vectors,
                 held: strategy::block(layout),
                 resident: false,
-                chunk: None,
+                chunk: strategy::chunk(layout, tile, part_vectors, caps),
+                by_channel: false,
+                hold_affine: false,
             });
             all_parts = first_part + parts;
             // What comes after the last item are further parts of the first ones.
@@ -150,8 +160,13 @@ impl<'a> Jobs<'a> {
         })
     }
 
-    /// Whole groups, or columns of them that fit the registers, of many groups one after the other.
-    pub(super) fn columns(problem: &'a Problem, caps: &'a Caps, resident: bool) -> Result<Self> {
+    /// Columns that fit the registers, of many groups one after the other: whole groups if `resident`.
+    /// With `by_channel` the partial results are a number per channel and team, else per group and part.
+    pub(super) fn columns(
+        problem: &'a Problem,
+        caps: &'a Caps,
+        (resident, by_channel): (bool, bool),
+    ) -> Result<Self> {
         let layout = Layout::of(&problem.groups);
         let vectors = layout.vectors(&problem.groups);
         let part_vectors = if resident {
@@ -159,12 +174,14 @@ impl<'a> Jobs<'a> {
         } else {
             vectors.min(strategy::column_vectors(layout, caps))
         };
-        let tile = Tile {
-            tasks_per_team: 1,
-            ..strategy::tile(layout, part_vectors, Load::Backward, caps)
+        let tile = strategy::tile(layout, part_vectors, Load::Backward, caps);
+        let chunk = if by_channel {
+            strategy::summed_chunk(problem, caps)
+        } else {
+            strategy::chunk(layout, tile, part_vectors, caps)
         };
-        let chunk = strategy::chunk(problem, caps);
-        let (mut jobs, mut chunks) = (Vec::new(), 0);
+        let parts = vectors.div_ceil(part_vectors);
+        let (mut jobs, mut teams) = (Vec::new(), 0);
         for slice in problem.slices(caps)? {
             jobs.push(Job {
                 first: slice.first,
@@ -172,21 +189,29 @@ impl<'a> Jobs<'a> {
                 walk: slice.groups,
                 layout,
                 tile,
-                parts: vectors.div_ceil(part_vectors),
-                first_part: chunks,
+                parts,
+                first_part: if by_channel { teams } else { 0 },
                 part_vectors,
                 held: strategy::held(part_vectors.div_ceil(tile.lanes)),
                 resident,
-                chunk: Some(chunk),
+                chunk,
+                by_channel,
+                hold_affine: !by_channel,
             });
-            chunks += slice.groups.items.div_ceil(chunk);
+            // Teams take one item each, then the next: only the last workgroup can have teams without any.
+            let per_workgroup = chunk * tile.teams;
+            let (full, rest) = (
+                slice.groups.items / per_workgroup,
+                slice.groups.items % per_workgroup,
+            );
+            teams += full * tile.teams + rest.min(tile.teams);
         }
         Ok(Self {
             problem,
             caps,
             view: View::Groups,
             jobs,
-            parts: chunks,
+            parts: if by_channel { teams } else { parts },
         })
     }
 
@@ -211,20 +236,19 @@ impl<'a> Jobs<'a> {
         let run_length = walk.run_length / vector;
         let all_items = self.view.of(self.problem).items;
         let (window, base) = self.window(job);
-        let chunks = walk.items.div_ceil(job.chunk.unwrap_or(1));
-        let tasks = chunks * job.parts;
+        let chunks = walk.items.div_ceil(job.chunk * job.tile.teams);
         // Partial results of one part: a number per item, or vectors of one per channel.
-        let per_part = match job.chunk {
-            Some(_) => p.modulus / unit,
-            None => all_items,
+        let per_part = if job.by_channel {
+            p.modulus / unit
+        } else {
+            all_items
         };
         let params = Params {
-            chunk: job.chunk.unwrap_or(1),
+            chunk: job.chunk,
             chunks,
             items: walk.items,
             first_item: walk.first_item,
             all_items,
-            tasks,
             first_partial: job.first_part * per_part,
             item_vectors: job.layout.vectors(&walk),
             part_vectors: job.part_vectors,
@@ -253,10 +277,7 @@ impl<'a> Jobs<'a> {
                 held: job.held,
                 resident: job.resident,
                 one_run: walk.runs == 1,
-                hold_affine: job.resident
-                    && job.tile.tasks_per_team > 1
-                    && walk.same_partners()
-                    && (optional.contains(Slot::Weight) || optional.contains(Slot::Bias)),
+                hold_affine: job.hold_affine,
                 channel_vector,
                 partner_constant: p.is_constant() || !(self.problem.weight || self.problem.bias),
                 items_are_groups: self.view == View::Groups,
@@ -266,7 +287,7 @@ impl<'a> Jobs<'a> {
                 optional,
             },
             params,
-            workgroups: workgroups(&job.tile, tasks),
+            workgroups: chunks * job.parts,
             window,
             renamed: Vec::new(),
         }
@@ -314,24 +335,22 @@ pub(super) fn merge_step(
         across: true,
         one_run: true,
     };
-    let tile = Tile {
-        tasks_per_team: 1,
-        ..strategy::tile(layout, part, Load::Forward, caps)
-    };
-    let tasks = items * parts.div_ceil(part);
+    let tile = strategy::tile(layout, part, Load::Forward, caps);
+    let (merged, chunks) = (parts.div_ceil(part), items.div_ceil(tile.teams));
     Step {
         kernel,
         variant: plain_variant(problem, tile, optional),
         params: Params {
             items,
             all_items: items,
-            tasks,
+            chunks,
+            tasks: items * merged,
             item_vectors: parts,
             part_vectors: part,
             plane: items * parts,
             ..common_params(problem)
         },
-        workgroups: workgroups(&tile, tasks),
+        workgroups: chunks * merged,
         window: None,
         renamed: Vec::new(),
     }
@@ -348,7 +367,6 @@ pub(super) fn channel_step(
     let tile = Tile {
         lanes: 1,
         teams: 256.min(caps.max_workgroup_size),
-        tasks_per_team: 1,
         team: Team::Single,
     };
     Step {
@@ -357,13 +375,12 @@ pub(super) fn channel_step(
         params: Params {
             items,
             all_items: items,
-            tasks: items,
             ..common_params(problem)
         },
         workgroups: if single_workgroup {
             1
         } else {
-            workgroups(&tile, items)
+            items.div_ceil(tile.teams)
         },
         window: None,
         renamed: Vec::new(),
@@ -399,6 +416,8 @@ fn common_params(problem: &Problem) -> Params {
     let count = f64::from(problem.groups.elements());
     let (eps_scale, eps_in_scale) = scaled(problem.eps);
     Params {
+        chunk: 1,
+        chunks: 1,
         items_per_outer: 1,
         run_length: 1,
         partner_divisor: 1,
@@ -422,8 +441,4 @@ fn scaled(eps: f64) -> (f64, f64) {
     } else {
         (scale, eps / (scale * scale))
     }
-}
-
-const fn workgroups(tile: &Tile, tasks: u32) -> u32 {
-    tasks.div_ceil(tile.teams * tile.tasks_per_team)
 }

@@ -113,13 +113,16 @@ fn channel_of(norm: &Norm, shape: &[usize], offset: u32) -> u32 {
 fn merges_all(step: &Step) {
     let partials = step.params.items * step.params.item_vectors;
     let mut seen = vec![false; partials as usize];
-    simulation::merge(step, |index| {
-        assert!(
-            !std::mem::replace(&mut seen[index as usize], true),
-            "{index} twice: {step:#?}"
-        );
+    // The sums of a launch that merges statistics go to the planes of their groups.
+    let merged = step.params.tasks.max(step.params.items);
+    let mut written = vec![false; merged as usize];
+    simulation::merge(step, |from, to| {
+        let seen = &mut seen[from as usize];
+        assert!(!std::mem::replace(seen, true), "{from} twice: {step:#?}");
+        written[to as usize] = true;
     });
     assert!(!seen.contains(&false), "partials left out: {step:#?}");
+    assert!(!written.contains(&false), "sums not written: {step:#?}");
 }
 
 fn within_limits(step: &Step, caps: &Caps) {
@@ -141,21 +144,17 @@ fn within_limits(step: &Step, caps: &Caps) {
         assert!(size.is_multiple_of(max), "{step:#?}");
     }
     // Indices past the last task are computed before they are found to be past it.
-    let padded = u64::from(x) * u64::from(y) * u64::from(tile.tasks_per_team * tile.teams);
-    assert!(padded + 1 < 1 << 32, "{step:#?}");
-    let parts = u64::from(p.item_vectors.div_ceil(p.part_vectors.max(1)));
-    assert!(
-        padded / u64::from(p.items) * u64::from(p.part_vectors.max(1)) < 1 << 32 || parts > 1,
-        "{step:#?}"
-    );
+    let number = u64::from(p.chunks) * u64::from(p.chunk) * u64::from(tile.teams);
+    assert!(number < 1 << 32, "{step:#?}");
+    let part = (u64::from(x) * u64::from(y)).div_ceil(p.chunks.into());
+    assert!(part * u64::from(p.part_vectors) < 1 << 32, "{step:#?}");
     let iterations = match step.kernel {
         Kernel::RunningMoments => 1,
         Kernel::UpdateRunning => p.items.div_ceil(tile.teams),
         // One per partial and one per block.
         Kernel::MergeSums | Kernel::MergeStatistics => 2 * p.part_vectors.div_ceil(tile.lanes),
         _ => {
-            let vectors =
-                u64::from(p.part_vectors.div_ceil(tile.lanes)) * u64::from(tile.tasks_per_team);
+            let vectors = u64::from(p.part_vectors.div_ceil(tile.lanes)) * u64::from(p.chunk);
             // Six iterations per vector, padded to a block; see `ITERATIONS_PER_VECTOR`.
             6 * (vectors as u32).next_multiple_of(step.variant.held)
         }

@@ -1,5 +1,6 @@
 //! The index arithmetic of shaders/lib/walk.wgsl, in Rust, from the same parameters, with overflow checks.
 
+use wgpu_norm::kernel::Kernel;
 use wgpu_norm::recipe::Step;
 use wgpu_norm::source::Team;
 
@@ -15,10 +16,17 @@ pub(crate) struct Found {
     pub(crate) partial: u32,
 }
 
+/// The item that a team takes in `row` of a workgroup, and its part.
+fn team(step: &Step, workgroup: u32, row: u32, team: u32) -> (u32, u32) {
+    let (p, teams) = (&step.params, step.variant.tile.teams);
+    let (part, chunk) = (workgroup / p.chunks, workgroup % p.chunks);
+    (part, (chunk * p.chunk + row) * teams + team)
+}
+
 /// What one lane does: `visit` gets each of its vectors. Returns their number.
-fn lane(step: &Step, index: u32, lane: u32, visit: &mut impl FnMut(Found)) -> u32 {
+fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnMut(Found)) -> u32 {
     let (p, lanes) = (&step.params, step.variant.tile.lanes);
-    let (part, local) = (index / p.items, index % p.items);
+    let local = number.min(p.items - 1);
     let outer = local / p.items_per_outer;
     let inner = local - outer * p.items_per_outer;
     let base = p.base + outer * p.outer_stride + inner * p.item_stride;
@@ -30,7 +38,7 @@ fn lane(step: &Step, index: u32, lane: u32, visit: &mut impl FnMut(Found)) -> u3
     let begin = part * p.part_vectors;
     let end = (begin + p.part_vectors).min(p.item_vectors);
     let first = begin + lane;
-    if index >= p.tasks || first >= end {
+    if number >= p.items || first >= end {
         return 0;
     }
     let vectors = (end - first).div_ceil(lanes);
@@ -57,31 +65,49 @@ fn lane(step: &Step, index: u32, lane: u32, visit: &mut impl FnMut(Found)) -> u3
 /// All lanes of all workgroups that are dispatched; returns the most vectors of one lane.
 pub(crate) fn walk(step: &Step, workgroups: u32, mut visit: impl FnMut(Found)) -> u32 {
     let tile = step.variant.tile;
+    let by_channel = step.kernel == Kernel::GradColumns;
     let mut most = 0;
     for workgroup in 0..workgroups {
-        for k in 0..tile.tasks_per_team {
+        for row in 0..step.params.chunk {
             for local in 0..tile.workgroup_size() {
-                let (lane_index, team) = match tile.team {
+                let (lane_index, team_index) = match tile.team {
                     Team::Workgroup { across: true } => (local / tile.teams, local % tile.teams),
                     _ => (local % tile.lanes, local / tile.lanes),
                 };
-                let index = (workgroup * tile.tasks_per_team + k) * tile.teams + team;
-                most = most.max(lane(step, index, lane_index, &mut visit));
+                let task = team(step, workgroup, row, team_index);
+                let summed = workgroup % step.params.chunks * tile.teams + team_index;
+                most = most.max(lane(step, task, lane_index, &mut |found| {
+                    visit(match by_channel {
+                        true => Found {
+                            partial: step.params.first_partial
+                                + summed * step.params.partner_modulus
+                                + found.partner,
+                            ..found
+                        },
+                        false => found,
+                    });
+                }));
             }
         }
     }
     most
 }
 
-/// The partial results that a merging launch reads, by index.
-pub(crate) fn merge(step: &Step, mut visit: impl FnMut(u32)) {
-    let (p, lanes) = (&step.params, step.variant.tile.lanes);
-    for index in 0..p.tasks {
-        let begin = index / p.items * p.part_vectors;
-        let end = (begin + p.part_vectors).min(p.item_vectors);
-        for lane in 0..lanes {
-            for part in (begin + lane..end).step_by(lanes as usize) {
-                visit(part * p.items + index % p.items);
+/// The partial results that a merging launch reads, and where their sum goes, by index.
+pub(crate) fn merge(step: &Step, mut visit: impl FnMut(u32, u32)) {
+    let (p, tile) = (&step.params, step.variant.tile);
+    for workgroup in 0..step.workgroups {
+        for team_index in 0..tile.teams {
+            let (part, item) = team(step, workgroup, 0, team_index);
+            if item >= p.items {
+                continue;
+            }
+            let begin = part * p.part_vectors;
+            let end = (begin + p.part_vectors).min(p.item_vectors);
+            for lane in 0..tile.lanes {
+                for from in (begin + lane..end).step_by(tile.lanes as usize) {
+                    visit(from * p.items + item, part * p.all_items + item);
+                }
             }
         }
     }
