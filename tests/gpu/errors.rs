@@ -283,7 +283,7 @@ fn no_adapter_is_one_clear_sentence() {
 }
 
 /// A software device hands out memory that is not there until it is touched, so there the test runs itself again
-/// with an address space of 8 GiB.
+/// with an address space of `ADDRESS_SPACE`.
 #[test]
 fn out_of_memory_is_an_error_and_the_context_goes_on() {
     const INNER: &str = "WGPU_NORM_TEST_LITTLE_MEMORY";
@@ -291,7 +291,8 @@ fn out_of_memory_is_an_error_and_the_context_goes_on() {
         return run_out_of_memory();
     }
     let name = "errors::out_of_memory_is_an_error_and_the_context_goes_on";
-    let output = run_again("ulimit -v 8388608 &&", name, (INNER, "1"));
+    let limit = format!("ulimit -v {} &&", ADDRESS_SPACE / 1024);
+    let output = run_again(&limit, name, (INNER, "1"));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success(),
@@ -299,6 +300,17 @@ fn out_of_memory_is_an_error_and_the_context_goes_on() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(text.contains("1 passed"), "{text}");
+    print!("{text}");
+}
+
+const ADDRESS_SPACE: u64 = 8 << 30;
+
+/// lavapipe after Mesa 22 (seen in 25.0) does not look at what `mmap` answers: a buffer is made even where there is no
+/// memory for it, and nobody hears of an error.
+fn never_out_of_memory(info: &wgpu::AdapterInfo) -> bool {
+    let version = info.driver_info.strip_prefix("Mesa ");
+    let major = version.and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+    info.driver == "llvmpipe" && major.is_some_and(|major| major > 22)
 }
 
 fn run_out_of_memory() {
@@ -309,7 +321,7 @@ fn run_out_of_memory() {
         .min(context.caps().max_buffer_size);
     let elements = usize::try_from(most / 4).unwrap().min(1 << 31);
     if context.adapter_info().backend == wgpu::Backend::Gl {
-        // OpenGL drivers reserve memory when it is touched; wgpu hears of no error.
+        println!("note: OpenGL drivers take memory when it is touched, and report no lack of it");
         assert!(Tensor::uninit(&context, &[elements]).is_ok());
         return;
     }
@@ -317,16 +329,19 @@ fn run_out_of_memory() {
     let error = loop {
         match Tensor::uninit(&context, &[elements]) {
             Ok(tensor) => held.push(tensor),
-            Err(error) => break error,
+            Err(error) => break Some(error),
+        }
+        if held.len() as u64 * most >= ADDRESS_SPACE && never_out_of_memory(context.adapter_info())
+        {
+            println!("note: this driver makes buffers without memory, and reports no lack of it");
+            break None;
         }
         assert!(held.len() < 4096, "{} buffers of {most} bytes", held.len());
     };
-    assert_eq!(
-        error,
-        Error::OutOfMemory {
-            bytes: 4 * elements as u64
-        }
-    );
+    if let Some(error) = error {
+        let bytes = 4 * elements as u64;
+        assert_eq!(error, Error::OutOfMemory { bytes });
+    }
     drop(held);
     let report = wgpu_norm::check::norm(&context, LayerNorm::new(&[64]), &[3, 64]).unwrap();
     assert!(report.worst() < crate::common::TOLERANCE);
