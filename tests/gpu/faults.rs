@@ -16,7 +16,7 @@ use wgpu_norm::Context;
 
 /// A device of the test's own: to be lost, or to be compiled for anew.
 fn new_context() -> Context {
-    Context::new().unwrap_or_else(|error| panic!("{error}"))
+    crate::common::new_context()
 }
 
 /// The caller's device: no callback tells this crate of its loss, and every error that is not an `Err` ends the test.
