@@ -1,5 +1,6 @@
-// Two fills of one buffer without a barrier between them: a validation layer with synchronization validation must report
-// it. scripts/matrix runs this first, so that a silent layer is one that had nothing to say.
+// Fills of one buffer without a barrier between them, two in one command buffer and one in another submission: a validation
+// layer with synchronization validation must report both. scripts/matrix runs this first, so that a silent layer is one that
+// had nothing to say.
 #include <stdio.h>
 #include <stdlib.h>
 #include <vulkan/vulkan.h>
@@ -42,14 +43,20 @@ int main(void) {
     VkCommandPoolCreateInfo pool_info = {VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
     VkCommandPool pool;
     MUST(vkCreateCommandPool(device, &pool_info, NULL, &pool));
-    VkCommandBufferAllocateInfo commands_info = {VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = pool, .commandBufferCount = 1};
-    VkCommandBuffer commands;
-    MUST(vkAllocateCommandBuffers(device, &commands_info, &commands));
+    VkCommandBufferAllocateInfo commands_info = {VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = pool, .commandBufferCount = 2};
+    VkCommandBuffer commands[2];
+    MUST(vkAllocateCommandBuffers(device, &commands_info, commands));
     VkCommandBufferBeginInfo begin = {VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    MUST(vkBeginCommandBuffer(commands, &begin));
-    vkCmdFillBuffer(commands, buffer, 0, 256, 1);
-    vkCmdFillBuffer(commands, buffer, 0, 256, 2);
-    MUST(vkEndCommandBuffer(commands));
+    VkQueue first_queue;
+    vkGetDeviceQueue(device, 0, 0, &first_queue);
+    for (int k = 0; k < 2; k++) {
+        MUST(vkBeginCommandBuffer(commands[k], &begin));
+        for (int fills = 0; fills < 2 - k; fills++) vkCmdFillBuffer(commands[k], buffer, 0, 256, fills);
+        MUST(vkEndCommandBuffer(commands[k]));
+        VkSubmitInfo submit = {VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands[k]};
+        MUST(vkQueueSubmit(first_queue, 1, &submit, VK_NULL_HANDLE));
+    }
+    MUST(vkDeviceWaitIdle(device));
 
     vkDestroyCommandPool(device, pool, NULL);
     vkDestroyBuffer(device, buffer, NULL);
