@@ -1,7 +1,7 @@
 //! A device with its capabilities and compiled pipelines.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::adapter;
 use crate::caps::Caps;
@@ -26,6 +26,8 @@ struct Shared {
     info: wgpu::AdapterInfo,
     caps: Caps,
     pipelines: Mutex<HashMap<(Kernel, Variant, bool), Arc<Pipeline>>>,
+    /// A poll of a destroyed device frees all its buffers, those too that another thread has mapped and is reading.
+    polls: RwLock<()>,
     /// Why the device was lost. Only heard of on devices of our own: others have their owner's handler.
     lost: Arc<OnceLock<String>>,
 }
@@ -86,6 +88,7 @@ impl Context {
                 queue,
                 caps,
                 pipelines: Mutex::default(),
+                polls: RwLock::default(),
                 lost: Arc::default(),
             }),
             caps,
@@ -190,6 +193,21 @@ impl Context {
     /// Not by comparing devices: those of two instances of wgpu may compare equal.
     pub(crate) fn is_same_device(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Lets the device make progress, when nobody reads mapped memory.
+    pub(crate) fn poll(&self, how: wgpu::PollType) -> Result<()> {
+        let polls = &self.shared.polls;
+        let _alone = polls.write().unwrap_or_else(PoisonError::into_inner);
+        let polled = self.device().poll(how);
+        polled.map_err(|error| Error::DeviceLost(error.to_string()))?;
+        Ok(())
+    }
+
+    /// No poll of this context until the guard is dropped.
+    pub(crate) fn hold_polls(&self) -> RwLockReadGuard<'_, ()> {
+        let polls = &self.shared.polls;
+        polls.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `Err` if the device is known to be lost.

@@ -88,10 +88,12 @@ impl Walk {
             + element % self.run_length * p.per_element
     }
 
-    /// Whether the partners of an item's elements are those of every other item's, element by element.
+    /// Whether each element of an item has a partner of its own, the same one in every item.
     #[must_use]
     pub const fn same_partners(&self) -> bool {
-        !self.partner.is_constant() && self.partner.multiplier.is_multiple_of(self.partner.modulus)
+        self.runs == 1
+            && self.partner.per_element == 1
+            && self.partner.multiplier.is_multiple_of(self.partner.modulus)
     }
 
     /// Whether vectors of four never straddle two runs and always begin at a multiple of four.

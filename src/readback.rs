@@ -4,6 +4,7 @@ use std::task::Poll;
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::scope::scoped;
 use crate::tensor::Tensor;
@@ -21,11 +22,13 @@ pub(crate) fn blocking<T: bytemuck::Pod>(tensor: &Tensor) -> Result<Vec<T>> {
     let Some(pending) = start(tensor)? else {
         return Ok(Vec::new());
     };
-    let device = tensor.context().device();
-    device
-        .poll(wgpu::PollType::wait_indefinitely())
-        .map_err(|error| Error::DeviceLost(error.to_string()))?;
-    finish(&pending, pollster::block_on(pending.mapped.receive()))
+    let context = tensor.context();
+    context.poll(wgpu::PollType::wait_indefinitely())?;
+    finish(
+        context,
+        &pending,
+        pollster::block_on(pending.mapped.receive()),
+    )
 }
 
 /// The values of `tensor`; lets others run while the device works.
@@ -33,15 +36,15 @@ pub(crate) async fn cooperative<T: bytemuck::Pod>(tensor: &Tensor) -> Result<Vec
     let Some(pending) = start(tensor)? else {
         return Ok(Vec::new());
     };
-    let device = tensor.context().device();
+    let own = tensor.context();
     let mapped = {
         let mut received = std::pin::pin!(pending.mapped.receive());
         std::future::poll_fn(|context| {
             if let Poll::Ready(mapped) = received.as_mut().poll(context) {
                 return Poll::Ready(Ok(mapped));
             }
-            if let Err(error) = device.poll(wgpu::PollType::Poll) {
-                return Poll::Ready(Err(Error::DeviceLost(error.to_string())));
+            if let Err(error) = own.poll(wgpu::PollType::Poll) {
+                return Poll::Ready(Err(error));
             }
             // A native device makes progress only when polled; a browser's wakes us itself.
             if !cfg!(target_family = "wasm") {
@@ -51,7 +54,7 @@ pub(crate) async fn cooperative<T: bytemuck::Pod>(tensor: &Tensor) -> Result<Vec
         })
         .await?
     };
-    finish(&pending, mapped)
+    finish(own, &pending, mapped)
 }
 
 fn start(tensor: &Tensor) -> Result<Option<Pending>> {
@@ -82,18 +85,21 @@ fn start(tensor: &Tensor) -> Result<Option<Pending>> {
     Ok(Some(Pending { staging, mapped }))
 }
 
-fn finish<T: bytemuck::Pod>(pending: &Pending, mapped: Option<Mapped>) -> Result<Vec<T>> {
+fn finish<T: bytemuck::Pod>(
+    context: &Context,
+    pending: &Pending,
+    mapped: Option<Mapped>,
+) -> Result<Vec<T>> {
     match mapped {
         Some(Ok(())) => {}
         Some(Err(error)) => return Err(Error::DeviceLost(error.to_string())),
         None => return Err(Error::DeviceLost("the copy never ended".to_owned())),
     }
+    let _no_poll = context.hold_polls();
     let view = pending
         .staging
         .get_mapped_range(..)
         .map_err(|error| Error::DeviceLost(error.to_string()))?;
-    let values = bytemuck::pod_collect_to_vec(&view);
-    drop(view);
-    pending.staging.unmap();
-    Ok(values)
+    // Dropped, not unmapped: wgpu panics if the device was destroyed meanwhile.
+    Ok(bytemuck::pod_collect_to_vec(&view))
 }

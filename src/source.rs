@@ -370,7 +370,7 @@ fn accessors(slot: &SlotUse, variant: &Variant, binding: Option<u32>, shared: bo
     let name = slot.slot.name();
     let (stored, value) = match slot.element {
         Element::Data => ("Value", "Value"),
-        Element::Channel if variant.channel_vector => ("Value", "Value"),
+        Element::Channel if variant.channel_vector || variant.vector == 1 => ("Value", "Value"),
         Element::Channel => ("f32", "Value"),
         Element::F32 => ("f32", "f32"),
         Element::Partial => ("Partial", "Partial"),
