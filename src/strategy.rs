@@ -15,8 +15,8 @@ use crate::source::{Team, Tile};
 /// | looped | 1 | 3N, the second reading from cache where a group fits it | 5N |
 /// | split | 3 | 3N | 5N |
 ///
-/// N is the size of the tensor in bytes. To these come the gradients of weight and bias of layer, RMS and group norm, which
-/// are sums over channels, not groups: 2N more.
+/// N is the size of the tensor in bytes. On software devices the gradients of weight and bias of layer and RMS norm are summed up in registers on the way;
+/// those of group norm, and on GPUs of these two as well, are sums over channels in a launch of their own, and read 2N more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Strategy {
@@ -70,8 +70,6 @@ pub(crate) struct Layout {
     pub(crate) vector: u32,
     /// Lanes of a team are spread over neighbouring items, since an item has no neighbouring elements.
     pub(crate) across: bool,
-    /// An item is one run of neighbours.
-    pub(crate) one_run: bool,
 }
 
 impl Layout {
@@ -79,11 +77,7 @@ impl Layout {
         let vector = if walk.is_vectorizable() { 4 } else { 1 };
         // Runs shorter than a 16-byte access, and the next item right behind them.
         let across = walk.run_length < 4 && walk.runs > 1 && walk.item_stride == walk.run_length;
-        Self {
-            vector,
-            across,
-            one_run: walk.runs == 1,
-        }
+        Self { vector, across }
     }
 
     pub(crate) const fn vectors(&self, walk: &Walk) -> u32 {
@@ -181,17 +175,18 @@ const fn gpu_across(lanes: u32, most: u32) -> Tile {
 
 /// Vectors that a lane can keep in registers.
 ///
-/// On lavapipe what does not fit the registers lies on the stack, from where it is read in whole vectors, unlike the tensor.
-/// Share of the speed of a copy there: rows of 768 kept 0.58, of 2,048 0.48, of 3,072 0.44, of 4,096 read again 0.37;
-/// groups of four runs of 1,024 kept 0.31, read again 0.37.
-pub(crate) fn max_held(layout: Layout, load: Load, caps: &Caps) -> u32 {
+/// On lavapipe what does not fit the registers lies on the stack, from where it is read in whole vectors, unlike the tensor: rows of
+/// 768 run at 0.58 of the speed of a copy when kept, rows of 4,096 at 0.44 when kept and at 0.37 when read again. But to
+/// compile a kernel takes 0.3 s for each 16 vectors, and 7 s for 128.
+pub(crate) const fn max_held(layout: Layout, load: Load, caps: &Caps) -> u32 {
     let numbers = match (caps.cpu, load) {
         (true, _) => 128,
         (false, Load::Forward) => 64,
         (false, Load::Backward) => 32,
     };
-    // Every vector is a piece of the shader's text.
-    (numbers / layout.vector).min(32)
+    // Each vector is a piece of the shader's text.
+    let vectors = numbers / layout.vector;
+    if vectors > 32 { 32 } else { vectors }
 }
 
 /// Registers for at least `vectors` vectors: one of few sizes, so that inputs of ever new lengths share their pipelines.
@@ -237,13 +232,19 @@ pub(crate) const fn hold_columns(problem: &Problem, caps: &Caps) -> bool {
     caps.cpu && problem.groups.same_partners() && (problem.weight || problem.bias)
 }
 
+/// Whether one launch takes all gradients of layer and RMS norm, rather than one for weight and bias that reads everything again.
+/// On lavapipe the backward pass of 4096x768 takes a fifth of the time so. Partial sums of a GPU's many teams would be
+/// larger than [`summed_chunk`] allows, or its teams too few: until it is measured there, weight and bias have a launch of their own.
+pub(crate) const fn sum_columns(problem: &Problem, caps: &Caps) -> bool {
+    caps.cpu && problem.groups.same_partners()
+}
+
 /// Consecutive groups of which a team sums up the gradients of weight and bias: as few as keep the partial sums below 1 % of the
 /// tensor and 1 MiB, but enough that loading the weight does not count.
-pub(crate) fn summed_chunk(problem: &Problem, caps: &Caps) -> u32 {
+pub(crate) fn summed_chunk(problem: &Problem) -> u32 {
     let (groups, channels) = (problem.groups.items, problem.channels.items);
     let most_chunks = (groups / 200 + (1 << 17) / channels).max(1);
-    let least = if caps.cpu { 32 } else { 4 };
-    groups.div_ceil(most_chunks).max(least).min(groups)
+    groups.div_ceil(most_chunks).max(32).min(groups)
 }
 
 /// Parts of an item, so that each has at most `most` vectors: their number, and the vectors of each but the last.

@@ -66,7 +66,7 @@ pub(super) fn recipe(
         one_channel_per_group,
     ) {
         (true, true) => builder.both_from_groups(strategy)?,
-        (true, false) if wanted.parameters() && problem.groups.same_partners() => {
+        (true, false) if wanted.parameters() && strategy::sum_columns(problem, caps) => {
             builder.all_from_columns(strategy)?;
         }
         (true, false) => {

@@ -176,7 +176,7 @@ impl<'a> Jobs<'a> {
         };
         let tile = strategy::tile(layout, part_vectors, Load::Backward, caps);
         let chunk = if by_channel {
-            strategy::summed_chunk(problem, caps)
+            strategy::summed_chunk(problem)
         } else {
             strategy::chunk(layout, tile, part_vectors, caps)
         };
@@ -333,7 +333,6 @@ pub(super) fn merge_step(
     let layout = Layout {
         vector: 1,
         across: true,
-        one_run: true,
     };
     let tile = strategy::tile(layout, part, Load::Forward, caps);
     let (merged, chunks) = (parts.div_ceil(part), items.div_ceil(tile.teams));
