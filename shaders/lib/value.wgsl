@@ -5,3 +5,6 @@
 fn opaque(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) ^ params.zero);
 }
+
+// The text of a loop over HELD is repeated HELD times before it is compiled (`unrolled` in src/source.rs), so that what is indexed by
+// it can be in registers.
