@@ -1,4 +1,5 @@
-// Split, step 2: the parts of each group merged, one team per group. A vector of the walk is one partial.
+// Split, step 2: the parts of each group merged, one team per group; where these are too many, one per stretch of them first,
+// into `merged`. A vector of the walk is one partial.
 
 fn run(workgroup: u32) {
     let task = task_at(workgroup, 0u);
@@ -11,8 +12,9 @@ fn run(workgroup: u32) {
         }
         own = merge(own, block);
     }
-    let moments = moments_of(team_reduce(own));
+    let all = team_reduce(own);
     if (task.exists && lane == 0u) {
-        store_moments(task.item, moments);
+        store_merged(task.partial, all);
+        store_moments(task.item, moments_of(all));
     }
 }

@@ -156,7 +156,15 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
     match kernel {
         Kernel::NormalizeGroups => const { &[INPUT, WEIGHT, BIAS, OUTPUT, STATISTICS_OUT] },
         Kernel::Statistics => const { &[INPUT, slot(Slot::Partials, Write, Partial)] },
-        Kernel::MergeStatistics => const { &[slot(Slot::Partials, Read, Partial), STATISTICS_OUT] },
+        Kernel::MergeStatistics => {
+            const {
+                &[
+                    slot(Slot::Partials, Read, Partial),
+                    optional(Slot::Merged, Write, Partial, ""),
+                    optional(Slot::Statistics, Write, F32, ""),
+                ]
+            }
+        }
         Kernel::Normalize => const { &[INPUT, STATISTICS_IN, WEIGHT, BIAS, OUTPUT] },
         Kernel::RunningMoments => {
             const {

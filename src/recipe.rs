@@ -3,6 +3,7 @@
 mod backward;
 mod forward;
 mod job;
+mod small;
 
 pub use backward::Wanted;
 
@@ -142,6 +143,32 @@ impl Recipe {
         self.partials_bytes = self.partials_bytes.max(bytes);
     }
 
+    /// Merges `parts` partial statistics of each group: in one launch, or in two where a lane of a single one would have too many.
+    fn merge_statistics(&mut self, problem: &Problem, caps: &Caps, parts: u32) {
+        let groups = problem.groups.items;
+        let step = |parts, to| {
+            let kernel = Kernel::MergeStatistics;
+            small::merge_step(
+                problem,
+                caps,
+                kernel,
+                groups,
+                parts,
+                Slots::default().with(to),
+            )
+        };
+        if parts <= MOST_MERGED {
+            self.steps.push(step((parts, parts), Slot::Statistics));
+            return;
+        }
+        let (chunks, chunk) = strategy::parts(parts, MOST_MERGED);
+        self.merged_bytes = self.merged_bytes.max(20 * u64::from(groups * chunks));
+        self.steps.push(step((parts, chunk), Slot::Merged));
+        let mut last = step((chunks, chunks), Slot::Statistics);
+        last.renamed = vec![(Slot::Partials, Slot::Merged)];
+        self.steps.push(last);
+    }
+
     /// Merges `parts` pairs of sums of each of `items` items, which lie in `from` in planes `plane` numbers apart:
     /// in one launch, or in two where a lane of a single one would have too many.
     fn merge_sums(
@@ -156,7 +183,7 @@ impl Recipe {
         if parts > MOST_MERGED {
             let (chunks, chunk) = strategy::parts(parts, MOST_MERGED);
             let sums = Slots::default().with(Slot::Sums);
-            let mut first = job::merge_step(
+            let mut first = small::merge_step(
                 problem,
                 caps,
                 Kernel::MergeSums,
@@ -173,7 +200,7 @@ impl Recipe {
         if optional.contains(Slot::Sums) {
             self.sums_bytes = self.sums_bytes.max(8 * u64::from(items));
         }
-        let mut last = job::merge_step(
+        let mut last = small::merge_step(
             problem,
             caps,
             Kernel::MergeSums,

@@ -6,5 +6,5 @@ fn opaque(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) ^ params.zero);
 }
 
-// The text of a loop over HELD is repeated HELD times before it is compiled (`unrolled` in src/source.rs), so that what is indexed by
+// The text of a loop over HELD is repeated HELD times before it is compiled (`unrolled` in src/source/text.rs), so that what is indexed by
 // it can be in registers.

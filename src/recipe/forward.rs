@@ -1,7 +1,8 @@
 //! The launches of the forward pass.
 
 use super::Recipe;
-use super::job::{Jobs, View, affine_slots, channel_step, merge_step};
+use super::job::{Jobs, View};
+use super::small::{affine_slots, channel_step};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Problem, RunningUpdate};
@@ -30,14 +31,7 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
         recipe
             .steps
             .extend(jobs.steps(Kernel::Statistics, Slots::default()));
-        recipe.steps.push(merge_step(
-            problem,
-            caps,
-            Kernel::MergeStatistics,
-            problem.groups.items,
-            (jobs.parts, jobs.parts),
-            Slots::default(),
-        ));
+        recipe.merge_statistics(problem, caps, jobs.parts);
         normalize(&mut recipe, problem, caps, forced)?;
     } else {
         let jobs = Jobs::whole_groups(problem, caps, Load::Forward, strategy)?;

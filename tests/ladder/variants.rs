@@ -54,6 +54,9 @@ pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
             let group = GroupNorm::new(2, shape[1]).weight(weight).bias(bias);
             norms.push((group.into(), shape.to_vec()));
         }
+        // So many parts that they are merged in two steps.
+        let long = BatchNorm::new(1).weight(weight).bias(bias);
+        norms.push((long.into(), vec![1 << 27, 1]));
         for d in [3, 64, 65, 1000, 4099, 20_000, 100_000] {
             let layer = LayerNorm::new(&[d]).weight(weight).bias(bias);
             norms.push((layer.into(), vec![3, d]));

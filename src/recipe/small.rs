@@ -1,0 +1,130 @@
+//! The launches that walk no tensor: one merges partial results, one has a lane per channel. And what all launches share.
+
+use super::Step;
+use crate::caps::Caps;
+use crate::geometry::Problem;
+use crate::kernel::{Kernel, Slot};
+use crate::params::Params;
+use crate::source::{Slots, Team, Tile, Variant};
+use crate::strategy::{self, Layout, Load};
+
+/// A launch that merges `parts` partial results of each of `items` items, `part` at a time.
+pub(super) fn merge_step(
+    problem: &Problem,
+    caps: &Caps,
+    kernel: Kernel,
+    items: u32,
+    (parts, part): (u32, u32),
+    optional: Slots,
+) -> Step {
+    let layout = Layout {
+        vector: 1,
+        across: true,
+    };
+    let tile = strategy::tile(layout, part, Load::Forward, caps);
+    let (merged, chunks) = (parts.div_ceil(part), items.div_ceil(tile.teams));
+    Step {
+        kernel,
+        variant: plain_variant(problem, tile, optional),
+        params: Params {
+            items,
+            all_items: items,
+            chunks,
+            tasks: items * merged,
+            item_vectors: parts,
+            part_vectors: part,
+            plane: items * parts,
+            ..common_params(problem)
+        },
+        workgroups: chunks * merged,
+        window: None,
+        renamed: Vec::new(),
+    }
+}
+
+/// A launch of one lane per channel: `teams` channels per workgroup, or all of them in one.
+pub(super) fn channel_step(
+    problem: &Problem,
+    caps: &Caps,
+    kernel: Kernel,
+    single_workgroup: bool,
+) -> Step {
+    let items = problem.channels.items;
+    let tile = Tile {
+        lanes: 1,
+        teams: 256.min(caps.max_workgroup_size),
+        team: Team::Single,
+    };
+    Step {
+        kernel,
+        variant: plain_variant(problem, tile, Slots::default()),
+        params: Params {
+            items,
+            all_items: items,
+            ..common_params(problem)
+        },
+        workgroups: if single_workgroup {
+            1
+        } else {
+            items.div_ceil(tile.teams)
+        },
+        window: None,
+        renamed: Vec::new(),
+    }
+}
+
+/// The slots that are there because the layer has a weight or a bias.
+pub(super) fn affine_slots(problem: &Problem) -> Slots {
+    Slots::default()
+        .with_if(problem.weight, Slot::Weight)
+        .with_if(problem.bias, Slot::Bias)
+}
+
+const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Variant {
+    Variant {
+        tile,
+        vector: 1,
+        held: 16,
+        resident: false,
+        one_run: true,
+        hold_affine: false,
+        channel_vector: false,
+        partner_constant: true,
+        items_are_groups: true,
+        centered: problem.centered,
+        batch_statistics: problem.batch_statistics,
+        cumulative: false,
+        optional,
+    }
+}
+
+pub(super) fn common_params(problem: &Problem) -> Params {
+    let count = f64::from(problem.groups.elements());
+    let (eps_scale, eps_in_scale) = scaled(problem.eps);
+    Params {
+        chunk: 1,
+        chunks: 1,
+        items_per_outer: 1,
+        run_length: 1,
+        partner_divisor: 1,
+        partner_modulus: 1,
+        groups: problem.groups.items,
+        count: count as f32,
+        eps_scale: eps_scale as f32,
+        eps_in_scale: eps_in_scale as f32,
+        unbiased: (count / (count - 1.0)) as f32,
+        scale: 1.0,
+        ..Params::default()
+    }
+}
+
+/// A power of two near the square root of `eps`, and `eps` in units of its square; zeros for zero.
+fn scaled(eps: f64) -> (f64, f64) {
+    // The scales of the shaders end at 2^-126; an eps below its square is lost beside any variance but 0.
+    let scale = eps.sqrt().log2().floor().max(-126.0).exp2();
+    if eps == 0.0 {
+        (0.0, 0.0)
+    } else {
+        (scale, eps / (scale * scale))
+    }
+}

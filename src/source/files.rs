@@ -1,0 +1,120 @@
+//! The WGSL files of a kernel variant.
+
+use super::{Team, Variant};
+use crate::kernel::Kernel;
+
+macro_rules! file {
+    ($name:literal) => {
+        include_str!(concat!("../../shaders/", $name, ".wgsl"))
+    };
+}
+
+/// All of them, the entry point's last.
+pub(super) fn of(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
+    let either = |condition, yes, no| if condition { yes } else { no };
+    let subgroup = matches!(variant.tile.team, Team::Subgroup { .. });
+    let team = match variant.tile.team {
+        Team::Single => file!("lib/team_single"),
+        Team::Subgroup { .. } => file!("lib/team_subgroup"),
+        Team::Workgroup { .. } => file!("lib/team_workgroup"),
+    };
+    let of_statistics = matches!(
+        kernel,
+        Kernel::NormalizeGroups
+            | Kernel::Statistics
+            | Kernel::MergeStatistics
+            | Kernel::RunningMoments
+    );
+    let partial = either(of_statistics, file!("lib/statistics"), file!("lib/sums"));
+    let mut files = vec![file!("lib/value"), file!("lib/walk"), partial, team];
+    if subgroup {
+        files.push(either(
+            of_statistics,
+            file!("lib/shuffle_statistics"),
+            file!("lib/shuffle_sums"),
+        ));
+    }
+    files.extend(own(kernel, variant));
+    files
+}
+
+/// Those that depend on the kernel.
+fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
+    let held = |yes, no| if variant.resident { yes } else { no };
+    let affine_held = |yes, no| if variant.hold_affine { yes } else { no };
+    let statistics = held(
+        file!("lib/lane_statistics_held"),
+        file!("lib/lane_statistics_looped"),
+    );
+    let again = held(file!("lib/again_held"), file!("lib/again_loaded"));
+    let affine = affine_held(file!("lib/affine_held"), file!("lib/affine_loaded"));
+    let normalize = match variant.resident || variant.hold_affine {
+        true => file!("lib/normalize_held"),
+        false => file!("lib/normalize_looped"),
+    };
+    match kernel {
+        Kernel::NormalizeGroups => vec![
+            file!("lib/held_statistics"),
+            statistics,
+            file!("lib/moments"),
+            file!("lib/centering"),
+            file!("lib/normalize_vector"),
+            again,
+            affine,
+            normalize,
+            file!("normalize_groups"),
+        ],
+        Kernel::Statistics => vec![
+            file!("lib/held_statistics"),
+            statistics,
+            file!("statistics"),
+        ],
+        Kernel::MergeStatistics => vec![file!("lib/moments"), file!("merge_statistics")],
+        Kernel::Normalize => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("lib/normalize_vector"),
+            again,
+            affine,
+            normalize,
+            file!("normalize"),
+        ],
+        Kernel::RunningMoments => vec![file!("lib/moments"), file!("running_moments")],
+        Kernel::UpdateRunning => vec![file!("update_running")],
+        Kernel::GradInputGroups => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("lib/gradient_lane"),
+            held(file!("lib/hold_gradient"), file!("lib/reload_gradient")),
+            file!("lib/grad_input_lane"),
+            file!("grad_input_groups"),
+        ],
+        Kernel::GradColumns => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("grad_columns"),
+        ],
+        Kernel::GradientSums if variant.hold_affine => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("lib/gradient_columns"),
+            file!("gradient_sums"),
+        ],
+        Kernel::GradientSums => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("lib/gradient_lane"),
+            file!("lib/reload_gradient"),
+            file!("gradient_sums"),
+        ],
+        Kernel::MergeSums => vec![file!("merge_sums")],
+        Kernel::GradInput => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("lib/gradient_lane"),
+            file!("lib/reload_gradient"),
+            file!("lib/grad_input_lane"),
+            file!("grad_input"),
+        ],
+    }
+}
