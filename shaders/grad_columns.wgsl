@@ -5,14 +5,14 @@
 var<private> held_weight: array<Value, HELD>;
 var<private> held_x_hat: array<Value, HELD>;
 var<private> held_gradient: array<Value, HELD>;
-var<private> column_gradient: array<Value, HELD>;
-var<private> column_product: array<Value, HELD>;
 
 fn run(workgroup: u32) {
     hold_weight(task_at(workgroup, 0u));
     for (var row = 0u; row < params.chunk; row += 1u) {
         let task = task_at(workgroup, row);
-        hold(task);
+        if (RESIDENT) {
+            hold(task);
+        }
         finish(task, sums_of(task));
     }
     store_columns(workgroup);
@@ -30,7 +30,7 @@ fn hold_weight(task: Task) {
 
 fn hold(task: Task) {
     var cursor = cursor_at(task);
-    let centering = saved_centering(task.item);
+    let centering = saved_centering(task.group);
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
             held_x_hat[k] = normalized(load_input(offset(cursor)), centering);
@@ -42,7 +42,7 @@ fn hold(task: Task) {
 
 fn sums_of(task: Task) -> Partial {
     if (!RESIDENT) {
-        return Partial(load_sums(task.item), load_sums(params.groups + task.item));
+        return Partial(load_sums(task.group), load_sums(params.groups + task.group));
     }
     var sum = Value();
     var sum_x_hat = Value();
@@ -58,30 +58,22 @@ fn sums_of(task: Task) -> Partial {
 
 fn finish(task: Task, sums: Partial) {
     var cursor = cursor_at(task);
-    let rstd = load_statistics(2u * params.groups + task.item);
-    let mean_gradient = select(0.0, sums.x / params.count, CENTERED);
-    let mean_product = sums.y / params.count;
+    let centering = saved_centering(task.group);
+    let rstd = centering.rstd;
+    let mean_gradient = select(Item(), sums[0] / params.count, CENTERED);
+    let mean_product = sums[1] / params.count;
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
-            let x_hat = held_x_hat[k];
-            column_gradient[k] += held_gradient[k];
-            column_product[k] += held_gradient[k] * x_hat;
-            let gradient = held_gradient[k] * held_weight[k] - mean_gradient;
+            var x_hat = held_x_hat[k];
+            var grad_output = held_gradient[k];
+            if (!RESIDENT) {
+                x_hat = normalized(load_input(offset(cursor)), centering);
+                grad_output = load_grad_output(offset(cursor));
+            }
+            column_gradient[k] += grad_output;
+            column_product[k] += grad_output * x_hat;
+            let gradient = grad_output * held_weight[k] - mean_gradient;
             store_grad_input(offset(cursor), fma(x_hat, Value(-mean_product), gradient) * rstd);
-            cursor = advance(cursor);
-        }
-    }
-}
-
-// A partial result per team that goes through these columns.
-fn store_columns(workgroup: u32) {
-    let task = task_at(workgroup, 0u);
-    var cursor = cursor_at(task);
-    let first = params.first_partial + (workgroup % params.chunks * TEAMS + team) * params.partner_modulus;
-    for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
-            store_partials(first + partner(cursor), column_gradient[k]);
-            store_partials(params.plane + first + partner(cursor), column_product[k]);
             cursor = advance(cursor);
         }
     }

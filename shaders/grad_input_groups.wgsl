@@ -6,8 +6,8 @@ fn run(workgroup: u32) {
         let task = task_at(workgroup, row);
         let sums = team_reduce(lane_sums(task));
         if (task.exists && lane == 0u) {
-            store_partials(task.item, sums.x);
-            store_partials(params.plane + task.item, sums.y);
+            store_partials(task.item, sums[0]);
+            store_partials(params.plane + task.item, sums[1]);
         }
         grad_input_lane(task, sums);
     }

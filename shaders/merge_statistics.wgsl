@@ -3,12 +3,13 @@
 
 fn run(workgroup: u32) {
     let task = task_at(workgroup, 0u);
+    var cursor = cursor_at(task);
     var own = Partial();
     for (var done = 0u; done < task.vectors; done += HELD) {
         var block = Partial();
         for (var k = done; k < min(done + HELD, task.vectors); k += 1u) {
-            let part = load_partials((task.first + k * LANES) * params.items + task.item);
-            block = merge(block, part);
+            block = merge(block, load_partials(offset(cursor)));
+            cursor = advance(cursor);
         }
         own = merge(own, block);
     }

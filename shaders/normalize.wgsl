@@ -4,6 +4,6 @@ fn run(workgroup: u32) {
     hold_affine(task_at(workgroup, 0u));
     for (var row = 0u; row < params.chunk; row += 1u) {
         let task = task_at(workgroup, row);
-        normalize_lane(task, saved_centering(task.item));
+        normalize_lane(task, saved_centering(task.group));
     }
 }

@@ -56,6 +56,17 @@ pub struct Partner {
 }
 
 impl Partner {
+    /// The same in units of `vector` neighbouring partners.
+    #[must_use]
+    pub const fn in_vectors(self, vector: u32) -> Self {
+        Self {
+            first: self.first / vector,
+            multiplier: self.multiplier / vector,
+            modulus: self.modulus / vector,
+            ..self
+        }
+    }
+
     /// Whether all elements of an item have the same partner.
     #[must_use]
     pub const fn is_constant(&self) -> bool {
@@ -86,6 +97,55 @@ impl Walk {
             + (self.first_item + item) * p.multiplier / p.divisor % p.modulus
             + element / self.run_length * p.per_run
             + element % self.run_length * p.per_element
+    }
+
+    /// The runs of all items as items of their own, if the items consist of them, one after the other, and each has one partner.
+    #[must_use]
+    pub const fn by_runs(&self) -> Option<Self> {
+        let p = self.partner;
+        let contiguous = self.runs > 1 && self.item_stride == self.runs * self.run_stride;
+        let one_each = p.per_run == 1 && p.per_element == 0 && p.multiplier == self.runs;
+        if !contiguous || !one_each || p.divisor != 1 || self.items_per_outer < self.items {
+            return None;
+        }
+        Some(Self {
+            items: self.items * self.runs,
+            first_item: self.first_item * self.runs,
+            items_per_outer: self.items * self.runs,
+            item_stride: self.run_stride,
+            runs: 1,
+            partner: Partner {
+                multiplier: 1,
+                per_run: 0,
+                ..p
+            },
+            ..*self
+        })
+    }
+
+    /// The tensor by rows, if the items are its columns: single elements that lie beside each other in every run.
+    #[must_use]
+    pub const fn by_rows(&self) -> Option<Self> {
+        let p = self.partner;
+        let columns =
+            self.run_length == 1 && self.item_stride == 1 && self.items <= self.run_stride;
+        if !columns || self.items_per_outer < self.items || p.divisor != 1 || !p.is_constant() {
+            return None;
+        }
+        Some(Self {
+            items: self.runs,
+            first_item: 0,
+            items_per_outer: self.runs,
+            item_stride: self.run_stride,
+            runs: 1,
+            run_length: self.items,
+            partner: Partner {
+                multiplier: 0,
+                per_element: 1,
+                ..p
+            },
+            ..*self
+        })
     }
 
     /// Whether each element of an item has a partner of its own, the same one in every item.

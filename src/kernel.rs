@@ -42,6 +42,8 @@ pub(crate) enum Element {
     Data,
     /// One number per channel, loaded as a vector: neighbouring channels, or one channel for all elements of the vector.
     Channel,
+    /// A number per group, channel or run.
+    Item,
     /// Single numbers.
     F32,
     /// Partial statistics.
@@ -144,15 +146,15 @@ const INPUT: SlotUse = slot(Slot::Input, Access::Read, Element::Data);
 const OUTPUT: SlotUse = slot(Slot::Output, Access::Write, Element::Data);
 const WEIGHT: SlotUse = optional(Slot::Weight, Access::Read, Element::Channel, "1.0");
 const BIAS: SlotUse = optional(Slot::Bias, Access::Read, Element::Channel, "0.0");
-const STATISTICS_IN: SlotUse = slot(Slot::Statistics, Access::Read, Element::F32);
-const STATISTICS_OUT: SlotUse = slot(Slot::Statistics, Access::Write, Element::F32);
+const STATISTICS_IN: SlotUse = slot(Slot::Statistics, Access::Read, Element::Item);
+const STATISTICS_OUT: SlotUse = slot(Slot::Statistics, Access::Write, Element::Item);
 const GRAD_OUTPUT: SlotUse = slot(Slot::GradOutput, Access::Read, Element::Data);
 const GRAD_INPUT: SlotUse = slot(Slot::GradInput, Access::Write, Element::Data);
 
 /// The slots of a kernel, in binding order. Binding 0 is the parameter block, so slot i is binding i + 1, absent ones left out.
 pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
     use Access::{Read, ReadWrite, Write};
-    use Element::{Channel, Data, F32, Partial, U32};
+    use Element::{Channel, Data, F32, Item, Partial, U32};
     match kernel {
         Kernel::NormalizeGroups => const { &[INPUT, WEIGHT, BIAS, OUTPUT, STATISTICS_OUT] },
         Kernel::Statistics => const { &[INPUT, slot(Slot::Partials, Write, Partial)] },
@@ -161,7 +163,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                 &[
                     slot(Slot::Partials, Read, Partial),
                     optional(Slot::Merged, Write, Partial, ""),
-                    optional(Slot::Statistics, Write, F32, ""),
+                    optional(Slot::Statistics, Write, Item, ""),
                 ]
             }
         }
@@ -192,7 +194,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     STATISTICS_IN,
                     WEIGHT,
                     GRAD_OUTPUT,
-                    optional(Slot::Partials, Write, F32, ""),
+                    optional(Slot::Partials, Write, Item, ""),
                     GRAD_INPUT,
                 ]
             }
@@ -204,7 +206,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     STATISTICS_IN,
                     WEIGHT,
                     GRAD_OUTPUT,
-                    optional(Slot::Sums, Read, F32, "0.0"),
+                    optional(Slot::Sums, Read, Item, "0.0"),
                     slot(Slot::Partials, Write, Channel),
                     GRAD_INPUT,
                 ]
@@ -217,17 +219,18 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     STATISTICS_IN,
                     WEIGHT,
                     GRAD_OUTPUT,
-                    slot(Slot::Partials, Write, F32),
+                    slot(Slot::Partials, Write, Item),
                 ]
             }
         }
         Kernel::MergeSums => {
             const {
                 &[
-                    slot(Slot::Partials, Read, F32),
-                    optional(Slot::Sums, Write, F32, ""),
-                    optional(Slot::GradWeight, Write, F32, ""),
-                    optional(Slot::GradBias, Write, F32, ""),
+                    slot(Slot::Partials, Read, Item),
+                    WEIGHT,
+                    optional(Slot::Sums, Write, Item, ""),
+                    optional(Slot::GradWeight, Write, Item, ""),
+                    optional(Slot::GradBias, Write, Item, ""),
                 ]
             }
         }
@@ -238,7 +241,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     STATISTICS_IN,
                     WEIGHT,
                     GRAD_OUTPUT,
-                    optional(Slot::Sums, Read, F32, "0.0"),
+                    optional(Slot::Sums, Read, Item, "0.0"),
                     GRAD_INPUT,
                 ]
             }

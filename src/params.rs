@@ -25,8 +25,6 @@ params! {
     first_item: u32,
     /// Items of the whole tensor.
     all_items: u32,
-    /// Results of a launch that merges: numbers per plane of them.
-    tasks: u32,
     /// Partial results of the parts before the first one.
     first_partial: u32,
     /// Vectors per item.
@@ -35,8 +33,8 @@ params! {
     part_vectors: u32,
     /// Items of a team.
     chunk: u32,
-    /// Workgroups per part.
-    chunks: u32,
+    /// Parts per item.
+    parts: u32,
     /// Vectors in the binding before the first one.
     base: u32,
     /// [`Walk::items_per_outer`](crate::geometry::Walk).
@@ -69,6 +67,8 @@ params! {
     groups: u32,
     /// Numbers per plane of the partial sums or averages.
     plane: u32,
+    /// Items of a group, where items are runs.
+    items_per_group: u32,
     /// Elements per group.
     count: f32,
     /// A power of two near the square root of eps, or 0.

@@ -1,6 +1,7 @@
 //! From a [`Problem`] and [`Caps`] to the launches that compute it, as plain data. Pure functions, tested without a GPU.
 
 mod backward;
+mod columns;
 mod forward;
 mod job;
 mod small;
@@ -11,7 +12,7 @@ use std::ops::Range;
 
 use crate::caps::Caps;
 use crate::error::{Error, Result};
-use crate::geometry::Problem;
+use crate::geometry::{Partner, Problem, Walk};
 use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
 use crate::source::{Slots, Variant};
@@ -19,6 +20,12 @@ use crate::strategy::{self, Layout, Load, Strategy};
 
 /// Partial results that a team merges at most in one launch.
 const MOST_MERGED: u32 = 16_384;
+
+/// Partial statistics: count, high and low part of the mean, m2, scale.
+const STATISTICS_BYTES: u32 = 20;
+
+/// A pair of sums.
+const SUMS_BYTES: u32 = 8;
 
 /// One launch.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +68,14 @@ fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
     }
     let layout = Layout::of(&problem.groups);
     let vectors = layout.vectors(&problem.groups);
-    Ok(strategy::choose(layout, vectors, load, caps))
+    if strategy::by_rows(problem, caps) {
+        return Ok(Strategy::Split);
+    }
+    let strategy = strategy::choose(layout, vectors, load, caps);
+    if strategy == Strategy::Looped && strategy::split_is_shorter(problem, load, caps) {
+        return Ok(Strategy::Split);
+    }
+    Ok(strategy)
 }
 
 /// The launches of one pass, in order, and the memory that they need between them.
@@ -138,33 +152,32 @@ impl Recipe {
         Ok(())
     }
 
-    /// Makes room for this many bytes of partial results.
-    fn needs_partials(&mut self, bytes: u64) {
-        self.partials_bytes = self.partials_bytes.max(bytes);
+    /// Makes room for this many partial results of so many bytes.
+    fn needs_partials(&mut self, bytes: u32, number: u32) {
+        self.partials_bytes = self
+            .partials_bytes
+            .max(u64::from(bytes) * u64::from(number));
     }
 
     /// Merges `parts` partial statistics of each group: in one launch, or in two where a lane of a single one would have too many.
-    fn merge_statistics(&mut self, problem: &Problem, caps: &Caps, parts: u32) {
+    fn merge_statistics(&mut self, problem: &Problem, caps: &Caps, (parts, packed): (u32, bool)) {
         let groups = problem.groups.items;
-        let step = |parts, to| {
-            let kernel = Kernel::MergeStatistics;
-            small::merge_step(
-                problem,
-                caps,
-                kernel,
-                groups,
-                parts,
-                Slots::default().with(to),
-            )
+        let pack = if packed { 4 } else { 1 };
+        let step = |parts, part, to| {
+            let (kernel, to) = (Kernel::MergeStatistics, Slots::default().with(to));
+            let walk = small::partials(groups / pack, parts);
+            small::merge_step(problem, caps, kernel, (&walk, packed), part, to)
         };
         if parts <= MOST_MERGED {
-            self.steps.push(step((parts, parts), Slot::Statistics));
+            self.steps.push(step(parts, parts, Slot::Statistics));
             return;
         }
         let (chunks, chunk) = strategy::parts(parts, MOST_MERGED);
-        self.merged_bytes = self.merged_bytes.max(20 * u64::from(groups * chunks));
-        self.steps.push(step((parts, chunk), Slot::Merged));
-        let mut last = step((chunks, chunks), Slot::Statistics);
+        self.merged_bytes = self
+            .merged_bytes
+            .max(u64::from(STATISTICS_BYTES) * u64::from(groups * chunks));
+        self.steps.push(step(parts, chunk, Slot::Merged));
+        let mut last = step(chunks, chunks, Slot::Statistics);
         last.renamed = vec![(Slot::Partials, Slot::Merged)];
         self.steps.push(last);
     }
@@ -180,36 +193,64 @@ impl Recipe {
         optional: Slots,
     ) {
         let (mut from, mut parts) = (from, parts);
+        // A GPU's neighbouring lanes read neighbouring numbers at the full width of its memory.
+        let packed = caps.cpu && items.is_multiple_of(4);
+        let pack = if packed { 4 } else { 1 };
+        let step = |parts, part, (slot, plane): (Slot, u32), to| {
+            let walk = small::partials(items / pack, parts);
+            let kernel = Kernel::MergeSums;
+            let mut step = small::merge_step(problem, caps, kernel, (&walk, packed), part, to);
+            step.params.plane = plane / pack;
+            step.renamed = vec![(Slot::Partials, slot)];
+            step
+        };
         if parts > MOST_MERGED {
             let (chunks, chunk) = strategy::parts(parts, MOST_MERGED);
-            let sums = Slots::default().with(Slot::Sums);
-            let mut first = small::merge_step(
-                problem,
-                caps,
-                Kernel::MergeSums,
-                items,
-                (parts, chunk),
-                sums,
-            );
-            first.params.plane = from.1;
-            first.renamed = vec![(Slot::Partials, from.0), (Slot::Sums, Slot::Merged)];
+            let mut first = step(parts, chunk, from, Slots::default().with(Slot::Sums));
+            first.renamed.push((Slot::Sums, Slot::Merged));
             self.steps.push(first);
-            self.merged_bytes = self.merged_bytes.max(8 * u64::from(items * chunks));
+            self.merged_bytes = self
+                .merged_bytes
+                .max(u64::from(SUMS_BYTES) * u64::from(items * chunks));
             (from, parts) = ((Slot::Merged, items * chunks), chunks);
         }
         if optional.contains(Slot::Sums) {
-            self.sums_bytes = self.sums_bytes.max(8 * u64::from(items));
+            self.sums_bytes = self
+                .sums_bytes
+                .max(u64::from(SUMS_BYTES) * u64::from(items));
         }
-        let mut last = small::merge_step(
+        self.steps.push(step(parts, parts, from, optional));
+    }
+
+    /// Merges the sums of the runs of each group, `partials` in all, each with the weight of its channel, to the sums of the group.
+    fn merge_runs(&mut self, problem: &Problem, caps: &Caps, partials: u32) {
+        let groups = &problem.groups;
+        let runs = groups.items * groups.runs;
+        let walk = Walk {
+            item_stride: groups.runs,
+            runs: partials / runs,
+            run_length: groups.runs,
+            run_stride: runs,
+            partner: Partner {
+                per_run: 0,
+                per_element: 1,
+                ..groups.partner
+            },
+            ..*groups
+        };
+        self.sums_bytes = self
+            .sums_bytes
+            .max(u64::from(SUMS_BYTES) * u64::from(groups.items));
+        let optional = Slots::default().with(Slot::Sums);
+        let mut step = small::merge_step(
             problem,
             caps,
             Kernel::MergeSums,
-            items,
-            (parts, parts),
-            optional,
+            (&walk, false),
+            walk.elements(),
+            optional.with_if(problem.weight, Slot::Weight),
         );
-        last.params.plane = from.1;
-        last.renamed = vec![(Slot::Partials, from.0)];
-        self.steps.push(last);
+        step.params.plane = partials;
+        self.steps.push(step);
     }
 }

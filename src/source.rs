@@ -75,16 +75,28 @@ pub struct Variant {
     pub tile: Tile,
     /// Elements per load: 1 or 4.
     pub vector: u32,
+    /// These are one of each of four neighbouring items, which have their numbers in vectors, too.
+    pub packed: bool,
+    /// Items are rows; statistics and sums are those of columns.
+    pub by_rows: bool,
+    /// Columns of which a lane holds several rows each.
+    pub columns: u32,
     /// Vectors that a lane keeps in registers, or sums as one block.
     pub held: u32,
     /// The lane's whole share is kept.
     pub resident: bool,
+    /// Items are runs of groups, several of each.
+    pub runs: bool,
     /// An item is a single run.
     pub one_run: bool,
+    /// The base of an item is a multiple of `item_stride`.
+    pub one_outer: bool,
+    /// Where an element's partner is depends on its place in the item alone.
+    pub same_partners: bool,
     /// Weight and bias are the same for all items of a team, which keeps them in registers.
     pub hold_affine: bool,
-    /// Neighbouring elements have neighbouring channels, so that weights are loaded as vectors, too.
-    pub channel_vector: bool,
+    /// Neighbouring elements have neighbouring partners, so that weights, say, are loaded as vectors, too.
+    pub partner_vector: bool,
     /// All elements of an item have the same partner.
     pub partner_constant: bool,
     /// The walk goes over groups (true) or over channels.
@@ -160,7 +172,7 @@ pub fn wgsl(kernel: Kernel, variant: &Variant, shared: bool, dialect: Dialect) -
     }
     for file in files::of(kernel, variant) {
         text.push('\n');
-        text.push_str(&text::unrolled(file, variant.held));
+        text.push_str(&text::unrolled(file, variant));
     }
     text
 }

@@ -3,8 +3,15 @@
 //! Everything here depends on the shape of one item and on the device, never on the number of items: the order of a
 //! reduction, hence every bit of its result, is the same in a batch of one and of a million.
 
+mod views;
+
+pub(crate) use views::{
+    by_rows, by_runs, column_chunk, column_vectors, hold_columns, row_tile, split_is_shorter,
+    sum_columns, summed_chunk,
+};
+
 use crate::caps::Caps;
-use crate::geometry::{Problem, Walk};
+use crate::geometry::Walk;
 use crate::source::{Team, Tile};
 
 /// How a group is reduced.
@@ -15,8 +22,9 @@ use crate::source::{Team, Tile};
 /// | looped | 1 | 3N, the second reading from cache where a group fits it | 5N |
 /// | split | 3 | 3N | 5N |
 ///
-/// N is the size of the tensor in bytes. On software devices the gradients of weight and bias of layer and RMS norm are summed up in registers on the way;
-/// those of group norm, and on GPUs of these two as well, are sums over channels in a launch of their own, and read 2N more.
+/// N is the size of the tensor in bytes. The gradients of weight and bias come with the sums of the groups in batch and instance norm, and in
+/// group norm that is split; on software devices those of layer and RMS norm are summed up in registers on the way. Else they are sums
+/// over channels in a launch of their own, which reads 2N more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Strategy {
@@ -214,37 +222,6 @@ pub(crate) const fn max_part(layout: Layout, caps: &Caps) -> u32 {
         (false, true) => 512,
         (false, false) => 16_384 / layout.vector,
     }
-}
-
-/// Most vectors of a group whose columns a team of one workgroup keeps in registers.
-pub(crate) fn column_vectors(layout: Layout, caps: &Caps) -> u32 {
-    let lanes = if caps.cpu {
-        cpu_tile(layout, MAX_LANE_VECTORS, caps).lanes
-    } else {
-        largest_power_of_two(256.min(caps.max_workgroup_size))
-    };
-    lanes * max_held(layout, Load::Backward, caps)
-}
-
-/// Whether a launch that reads groups in parts does so by columns, with their weight and bias in registers. On lavapipe a load
-/// costs the same whether it comes from memory or from the cache; GPUs have caches for this.
-pub(crate) const fn hold_columns(problem: &Problem, caps: &Caps) -> bool {
-    caps.cpu && problem.groups.same_partners() && (problem.weight || problem.bias)
-}
-
-/// Whether one launch takes all gradients of layer and RMS norm, rather than one for weight and bias that reads everything again.
-/// On lavapipe the backward pass of 4096x768 takes a fifth of the time so. Partial sums of a GPU's many teams would be
-/// larger than [`summed_chunk`] allows, or its teams too few: until it is measured there, weight and bias have a launch of their own.
-pub(crate) const fn sum_columns(problem: &Problem, caps: &Caps) -> bool {
-    caps.cpu && problem.groups.same_partners()
-}
-
-/// Consecutive groups of which a team sums up the gradients of weight and bias: as few as keep the partial sums below 1 % of the
-/// tensor and 1 MiB, but enough that loading the weight does not count.
-pub(crate) fn summed_chunk(problem: &Problem) -> u32 {
-    let (groups, channels) = (problem.groups.items, problem.channels.items);
-    let most_chunks = (groups / 200 + (1 << 17) / channels).max(1);
-    groups.div_ceil(most_chunks).max(32).min(groups)
 }
 
 /// Parts of an item, so that each has at most `most` vectors: their number, and the vectors of each but the last.

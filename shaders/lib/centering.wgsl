@@ -1,13 +1,13 @@
 // x̂ = (x - mean) * rstd with the mean in two parts, as one subtraction and one multiply-add.
 
 struct Centering {
-    mean: f32,
-    rstd: f32,
+    mean: Item,
+    rstd: Item,
     // -mean_low * rstd
-    shift: f32,
+    shift: Item,
 }
 
-fn centering_of(mean: f32, mean_low: f32, rstd: f32) -> Centering {
+fn centering_of(mean: Item, mean_low: Item, rstd: Item) -> Centering {
     return Centering(mean, rstd, -mean_low * rstd);
 }
 

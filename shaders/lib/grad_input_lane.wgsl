@@ -1,11 +1,11 @@
 // grad_input = rstd * (g - mean(g) - x̂ * mean(g * x̂)), g = grad_output * weight, for one lane's share of a task.
 // Without CENTERED (RMS norm) there is no mean(g); with running statistics there are no sums at all.
 
-fn grad_input_lane(task: Task, sums: vec2f) {
+fn grad_input_lane(task: Task, sums: Sums) {
     var cursor = cursor_at(task);
-    let centering = saved_centering(task.item);
-    let mean_gradient = select(0.0, sums.x / params.count, CENTERED);
-    let mean_gradient_x_hat = sums.y / params.count;
+    let centering = saved_centering(task.group);
+    let mean_gradient = select(Item(), sums[0] / params.count, CENTERED);
+    let mean_gradient_x_hat = sums[1] / params.count;
     var scale = Value(centering.rstd);
     if (PARTNER_CONSTANT) {
         scale *= load_weight(partner(cursor));

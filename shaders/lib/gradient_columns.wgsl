@@ -14,7 +14,7 @@ fn hold_affine(task: Task) {
 
 fn lane_sums(task: Task) -> Partial {
     var cursor = cursor_at(task);
-    let centering = saved_centering(task.item);
+    let centering = saved_centering(task.group);
     var sum = Value();
     var sum_x_hat = Value();
     for (var k = 0u; k < HELD; k += 1u) {

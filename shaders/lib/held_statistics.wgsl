@@ -3,34 +3,37 @@
 // The vectors that a lane is working on.
 var<private> held: array<Value, HELD>;
 
-// Statistics of the first `vectors` held ones, in two passes over registers.
-fn held_statistics(vectors: u32) -> Partial {
+// What is held are ROWS vectors of each of COLUMNS columns: one column, but where a lane has neighbouring columns of a tensor by rows.
+const ROWS: u32 = HELD / COLUMNS;
+
+// Statistics of the first `vectors` of a column, in two passes over registers.
+fn held_statistics(column: u32, vectors: u32) -> Partial {
     let count = f32(vectors * VECTOR);
     // Distances from an element first, so that a constant set has exactly its value as mean.
-    let element = select(0.0, first_of(held[0]), CENTERED);
+    let element = select(Item(), first_of(held[column]), CENTERED);
     var sum = Value();
     var largest = Value();
-    for (var k = 0u; k < HELD; k += 1u) {
+    for (var k = 0u; k < ROWS; k += 1u) {
         if (k < vectors) {
-            let distance = held[k] - element;
+            let distance = held[k * COLUMNS + column] - element;
             sum += distance;
             largest = max(largest, abs(distance));
         }
     }
     let scale = scale_of(largest_of(largest));
     let unit = inverse(scale);
-    let high = select(0.0, opaque(element + total(sum) / count), CENTERED);
+    let high = select(Item(), opaque(element + total(sum) / count), CENTERED);
     sum = Value();
     var squares = Value();
-    for (var k = 0u; k < HELD; k += 1u) {
+    for (var k = 0u; k < ROWS; k += 1u) {
         if (k < vectors) {
-            let distance = (held[k] - high) * unit;
+            let distance = (held[k * COLUMNS + column] - high) * unit;
             sum += distance;
             squares += distance * distance;
         }
     }
     if (!CENTERED) {
-        return Partial(count, 0.0, 0.0, total(squares), scale);
+        return Partial(count, Item(), Item(), total(squares), scale);
     }
     let low = total(sum) / count;
     // Not below 0: unless all distances are 0, the mean of their squares exceeds the square of their mean by far more

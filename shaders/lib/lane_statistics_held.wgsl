@@ -8,7 +8,7 @@ fn lane_statistics(task: Task) -> Partial {
             cursor = advance(cursor);
         }
     }
-    let statistics = held_statistics(task.vectors);
+    let statistics = held_statistics(0u, task.vectors);
     if (task.vectors == 0u) {
         return Partial();
     }

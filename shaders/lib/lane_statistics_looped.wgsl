@@ -14,7 +14,7 @@ fn lane_statistics(task: Task) -> Partial {
                     cursor = advance(cursor);
                 }
             }
-            block = merge(block, held_statistics(vectors));
+            block = merge(block, held_statistics(0u, vectors));
         }
         statistics = merge(statistics, block);
     }

@@ -1,11 +1,11 @@
 // What normalizes the elements of a group, as saved in `statistics`: four planes of one number per group.
 
 struct Moments {
-    mean: f32,
+    mean: Item,
     // mean + mean_low is the mean to twice the precision.
-    mean_low: f32,
-    rstd: f32,
-    var_biased: f32,
+    mean_low: Item,
+    rstd: Item,
+    var_biased: Item,
 }
 
 fn moments_of(all: Partial) -> Moments {
@@ -16,15 +16,15 @@ fn moments_of(all: Partial) -> Moments {
 
 // 1 / sqrt(variance * scale² + eps), or 0 if that is a division by 0.
 // Both terms are taken in units of the larger one: params.eps_scale² is eps to within a factor of 4.
-fn rstd_of(variance: f32, scale: f32) -> f32 {
-    let unit = inverse(max(scale, params.eps_scale));
+fn rstd_of(variance: Item, scale: Item) -> Item {
+    let unit = inverse(max(scale, Item(params.eps_scale)));
     let a = scale * unit;
     let b = params.eps_scale * unit;
     let v = variance * a * a + params.eps_in_scale * b * b;
     var rstd = inverseSqrt(v);
     // One step of Newton's method: inverseSqrt may be 2 units in the last place off.
     rstd = rstd * (1.5 - 0.5 * ((v * rstd) * rstd));
-    return select(rstd * unit, 0.0, v == 0.0);
+    return select(rstd * unit, Item(), v == Item());
 }
 
 fn store_moments(group: u32, moments: Moments) {

@@ -1,5 +1,5 @@
 // The partial result of the lane whose number differs in the bits of `distance`.
 
 fn shuffled(own: Partial, distance: u32) -> Partial {
-    return subgroupShuffleXor(own, distance);
+    return Partial(subgroupShuffleXor(own[0], distance), subgroupShuffleXor(own[1], distance));
 }

@@ -8,26 +8,26 @@
 // Without CENTERED (RMS norm): mean 0, and the sum of squares.
 struct Partial {
     count: f32,
-    high: f32,
-    low: f32,
-    m2: f32,
-    scale: f32,
+    high: Item,
+    low: Item,
+    m2: Item,
+    scale: Item,
 }
 
 // high takes all of the mean that f32 can hold.
-fn renormalized(count: f32, high: f32, low: f32, m2: f32, scale: f32) -> Partial {
+fn renormalized(count: f32, high: Item, low: Item, m2: Item, scale: Item) -> Partial {
     let mean = opaque(high + low);
     return Partial(count, mean, (high - mean) + low, m2, scale);
 }
 
 // The power of two just below x, from 2^-126 to 2^126.
-fn scale_of(x: f32) -> f32 {
-    return bitcast<f32>(clamp(bitcast<u32>(x) & 0x7f800000u, 1u << 23u, 253u << 23u));
+fn scale_of(x: Item) -> Item {
+    return bitcast<Item>(clamp(bitcast<Bits>(x) & Bits(0x7f800000u), Bits(1u << 23u), Bits(253u << 23u)));
 }
 
 // 1 / scale, exactly.
-fn inverse(scale: f32) -> f32 {
-    return bitcast<f32>((254u << 23u) - bitcast<u32>(scale));
+fn inverse(scale: Item) -> Item {
+    return bitcast<Item>(Bits(254u << 23u) - bitcast<Bits>(scale));
 }
 
 // Chan, Golub and LeVeque's rule for the union of two sets.

@@ -6,6 +6,8 @@ struct Task {
     exists: bool,
     // Number of the item in the whole tensor, of which the bindings may hold a slice.
     item: u32,
+    // Number of its group, where items are groups or runs of them.
+    group: u32,
     // Where the task's partial result goes.
     partial: u32,
     // This lane's first vector of the item; the next ones are LANES apart.
@@ -14,12 +16,13 @@ struct Task {
     vectors: u32,
 }
 
-// The tasks of a team: the same part of `chunk` items, one after the other. Neighbouring teams have neighbouring items.
+// The tasks of a team: the same part of `chunk` items, one after the other. Neighbouring teams have neighbouring items, neighbouring
+// workgroups neighbouring parts.
 // A number past the end gives an existing item with no vectors, and a lane without vectors stands at the first one:
 // they take part in barriers and read nothing out of bounds.
 fn task_at(workgroup: u32, row: u32) -> Task {
-    let part = workgroup / params.chunks;
-    let chunk = workgroup - part * params.chunks;
+    let chunk = workgroup / params.parts;
+    let part = workgroup - chunk * params.parts;
     let number = (chunk * params.chunk + row) * TEAMS + team;
     let begin = part * params.part_vectors;
     let end = min(begin + params.part_vectors, params.item_vectors);
@@ -29,7 +32,11 @@ fn task_at(workgroup: u32, row: u32) -> Task {
     let vectors = select(0u, (end - first + LANES - 1u) / LANES, any);
     let item = params.first_item + min(number, params.items - 1u);
     let partial = params.first_partial + part * params.all_items + item;
-    return Task(exists, item, partial, first, vectors);
+    var group = item;
+    if (RUNS) {
+        group = item / params.items_per_group;
+    }
+    return Task(exists, item, group, partial, first, vectors);
 }
 
 struct Cursor {
@@ -41,10 +48,20 @@ struct Cursor {
 
 fn cursor_at(task: Task) -> Cursor {
     let item = task.item - params.first_item;
-    let outer = item / params.items_per_outer;
+    var outer = 0u;
+    var run = 0u;
+    var partner = 0u;
+    // A division costs as much as two loads on CPUs.
+    if (!ONE_OUTER) {
+        outer = item / params.items_per_outer;
+    }
+    if (!ONE_RUN) {
+        run = task.first / params.run_length;
+    }
+    if (!SAME_PARTNERS) {
+        partner = task.item * params.partner_multiplier / params.partner_divisor % params.partner_modulus;
+    }
     let inner = item - outer * params.items_per_outer;
-    let run = select(task.first / params.run_length, 0u, ONE_RUN);
-    let partner = task.item * params.partner_multiplier / params.partner_divisor % params.partner_modulus;
     return Cursor(
         params.base + outer * params.outer_stride + inner * params.item_stride,
         params.partner_first + partner,

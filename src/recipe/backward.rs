@@ -2,8 +2,9 @@
 //!
 //! Gradients of weight and bias come first wherever they read what `grad_input` may overwrite.
 
-use super::Recipe;
+use super::columns::ByRows;
 use super::job::{Jobs, View};
+use super::{Recipe, SUMS_BYTES};
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::geometry::Problem;
@@ -69,6 +70,9 @@ pub(super) fn recipe(
         (true, false) if wanted.parameters() && strategy::sum_columns(problem, caps) => {
             builder.all_from_columns(strategy)?;
         }
+        (true, false) if strategy == Strategy::Split && builder.runs_merge()? => {
+            builder.all_from_runs()?;
+        }
         (true, false) => {
             builder.parameters(View::Channels)?;
             builder.input_from_groups(strategy)?;
@@ -77,7 +81,7 @@ pub(super) fn recipe(
         (false, false) => builder.parameters(View::Channels)?,
     }
     if wanted.input && !problem.batch_statistics {
-        builder.grad_input(Slots::default())?;
+        builder.grad_input(View::Groups, Slots::default())?;
     }
     Ok(builder.recipe)
 }
@@ -113,7 +117,10 @@ impl Builder<'_> {
             }
             self.merge(groups, partials, Slots::default().with(Slot::Sums));
         }
-        self.grad_input(Slots::default().with(Slot::Input).with(Slot::Sums))
+        self.grad_input(
+            View::Groups,
+            Slots::default().with(Slot::Input).with(Slot::Sums),
+        )
     }
 
     /// Layer and RMS norm: all gradients in one pass over the tensor, or in two where a group does not fit the registers.
@@ -128,8 +135,8 @@ impl Builder<'_> {
             self.merge(self.problem.groups.items, partials, sums);
         }
         let jobs = Jobs::columns(self.problem, self.caps, (resident, true))?;
-        let partials = jobs.parts * self.problem.channels.items;
-        self.recipe.needs_partials(8 * u64::from(partials));
+        let partials = jobs.partials();
+        self.recipe.needs_partials(SUMS_BYTES, partials);
         let optional = Slots::default()
             .with_if(self.problem.weight, Slot::Weight)
             .with_if(!resident, Slot::Sums);
@@ -140,6 +147,30 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// Whether groups consist of runs worth a walk of their own, with few enough partial sums for one launch to merge.
+    fn runs_merge(&self) -> Result<bool> {
+        if !strategy::by_runs(self.problem) {
+            return Ok(false);
+        }
+        let forced = self.forced == Some(Strategy::Split);
+        let jobs = Jobs::in_parts(self.problem, self.caps, View::Runs, forced)?;
+        let partials = u64::from(jobs.parts) * u64::from(self.problem.groups.runs);
+        Ok(partials <= super::MOST_MERGED.into())
+    }
+
+    /// Group norm of long groups: the sums of each run, in which weight and bias are the same, give all gradients.
+    fn all_from_runs(&mut self) -> Result<()> {
+        let partials = self.sums_in_parts(View::Runs)?;
+        if self.wanted.parameters() {
+            self.merge_parameters(partials);
+        }
+        self.recipe.merge_runs(self.problem, self.caps, partials);
+        self.grad_input(
+            View::Runs,
+            Slots::default().with(Slot::Input).with(Slot::Sums),
+        )
+    }
+
     /// `grad_input` alone.
     fn input_from_groups(&mut self, strategy: Strategy) -> Result<()> {
         if strategy != Strategy::Split {
@@ -148,7 +179,7 @@ impl Builder<'_> {
         let partials = self.sums_in_parts(View::Groups)?;
         let sums = Slots::default().with(Slot::Sums);
         self.merge(self.problem.groups.items, partials, sums);
-        self.grad_input(sums.with(Slot::Input))
+        self.grad_input(View::Groups, sums.with(Slot::Input))
     }
 
     /// `grad_input` in one launch, keeping the sums of each group if they are needed.
@@ -156,7 +187,7 @@ impl Builder<'_> {
         let keep = self.problem.groups.partner.is_constant() && self.wanted.parameters();
         let jobs = Jobs::whole_groups(self.problem, self.caps, Load::Backward, strategy)?;
         if keep {
-            self.recipe.needs_partials(8 * u64::from(jobs.tasks()));
+            self.recipe.needs_partials(SUMS_BYTES, jobs.partials());
         }
         let optional = Slots::default()
             .with_if(self.problem.weight, Slot::Weight)
@@ -170,19 +201,21 @@ impl Builder<'_> {
     /// Partial sums over the parts of each item; returns their number.
     fn sums_in_parts(&mut self, view: View) -> Result<u32> {
         let forced = self.forced == Some(Strategy::Split);
-        let jobs = if view == View::Groups && strategy::hold_columns(self.problem, self.caps) {
+        let jobs = if strategy::by_rows(self.problem, self.caps) {
+            Jobs::rows(self.problem, self.caps, ByRows::Sums)?
+        } else if view == View::Groups && strategy::hold_columns(self.problem, self.caps) {
             Jobs::columns(self.problem, self.caps, (false, false))?
         } else {
             Jobs::in_parts(self.problem, self.caps, view, forced)?
         };
-        self.recipe.needs_partials(8 * u64::from(jobs.tasks()));
+        self.recipe.needs_partials(SUMS_BYTES, jobs.partials());
         // The weight stands inside a sum only where it varies within a group.
         let weighted = view == View::Groups && !self.problem.groups.partner.is_constant();
         let optional = Slots::default().with_if(weighted && self.problem.weight, Slot::Weight);
         self.recipe
             .steps
             .extend(jobs.steps(Kernel::GradientSums, optional));
-        Ok(jobs.tasks())
+        Ok(jobs.partials())
     }
 
     /// All `partials`, merged to `items` pairs of sums.
@@ -201,9 +234,13 @@ impl Builder<'_> {
     }
 
     /// `grad_input` from the sums of each group, or without any.
-    fn grad_input(&mut self, optional: Slots) -> Result<()> {
+    fn grad_input(&mut self, view: View, optional: Slots) -> Result<()> {
         let forced = self.forced == Some(Strategy::Split);
-        let jobs = Jobs::in_parts(self.problem, self.caps, View::Groups, forced)?;
+        let jobs = if strategy::by_rows(self.problem, self.caps) {
+            Jobs::rows(self.problem, self.caps, ByRows::Elements)?
+        } else {
+            Jobs::in_parts(self.problem, self.caps, view, forced)?
+        };
         let optional = optional.with_if(self.problem.weight, Slot::Weight);
         self.recipe
             .steps

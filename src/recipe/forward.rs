@@ -1,8 +1,9 @@
 //! The launches of the forward pass.
 
-use super::Recipe;
+use super::columns::ByRows;
 use super::job::{Jobs, View};
 use super::small::{affine_slots, channel_step};
+use super::{Recipe, STATISTICS_BYTES};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Problem, RunningUpdate};
@@ -25,13 +26,17 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
         return Ok(recipe);
     }
     if strategy == Strategy::Split {
-        let jobs = Jobs::in_parts(problem, caps, View::Groups, forced.is_some())?;
-        // Twenty bytes: count, high and low part of the mean, m2, scale.
-        recipe.needs_partials(20 * u64::from(jobs.tasks()));
+        let by_rows = strategy::by_rows(problem, caps);
+        let jobs = if by_rows {
+            Jobs::rows(problem, caps, ByRows::Statistics)?
+        } else {
+            Jobs::in_parts(problem, caps, View::Groups, forced.is_some())?
+        };
+        recipe.needs_partials(STATISTICS_BYTES, jobs.partials());
         recipe
             .steps
             .extend(jobs.steps(Kernel::Statistics, Slots::default()));
-        recipe.merge_statistics(problem, caps, jobs.parts);
+        recipe.merge_statistics(problem, caps, (jobs.parts, by_rows));
         normalize(&mut recipe, problem, caps, forced)?;
     } else {
         let jobs = Jobs::whole_groups(problem, caps, Load::Forward, strategy)?;
@@ -52,10 +57,14 @@ fn normalize(
     forced: Option<Strategy>,
 ) -> Result<()> {
     let forced = forced == Some(Strategy::Split);
-    let jobs = if strategy::hold_columns(problem, caps) {
+    let jobs = if strategy::by_rows(problem, caps) {
+        Jobs::rows(problem, caps, ByRows::Elements)?
+    } else if strategy::hold_columns(problem, caps) {
         Jobs::columns(problem, caps, (false, false))?
     } else {
-        Jobs::in_parts(problem, caps, View::Groups, forced)?
+        let by_runs = strategy::by_runs(problem) && (problem.weight || problem.bias);
+        let view = if by_runs { View::Runs } else { View::Groups };
+        Jobs::in_parts(problem, caps, view, forced)?
     };
     recipe
         .steps

@@ -16,39 +16,45 @@ use crate::strategy::{self, Layout, Load, Strategy};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum View {
     Groups,
+    /// The runs that groups consist of.
+    Runs,
+    /// The rows that groups are columns of.
+    Rows,
     Channels,
 }
 
 /// The walk over one slice of the tensor, spread over parts, teams and lanes.
 #[derive(Debug, Clone, Copy)]
-struct Job {
+pub(super) struct Job {
     /// Elements of the tensor before the slice, and in it.
-    first: u32,
-    elements: u32,
-    walk: Walk,
-    layout: Layout,
-    tile: Tile,
-    parts: u32,
+    pub(super) first: u32,
+    pub(super) elements: u32,
+    pub(super) walk: Walk,
+    pub(super) layout: Layout,
+    pub(super) tile: Tile,
+    pub(super) parts: u32,
     /// Number of the first part, of all that the items have in the whole tensor.
-    first_part: u32,
-    part_vectors: u32,
-    held: u32,
-    resident: bool,
+    pub(super) first_part: u32,
+    pub(super) part_vectors: u32,
+    pub(super) held: u32,
+    /// Columns of which a lane holds several rows each.
+    pub(super) columns: u32,
+    pub(super) resident: bool,
     /// Items that a team takes, one after the other.
-    chunk: u32,
+    pub(super) chunk: u32,
     /// The partial results are per channel, one for each team, not per item.
-    by_channel: bool,
+    pub(super) by_channel: bool,
     /// Weight and bias are the same for all items of a team, which keeps them.
-    hold_affine: bool,
+    pub(super) hold_affine: bool,
 }
 
 /// The walk over the whole tensor: one kernel, launched for each slice.
 #[derive(Debug, Clone)]
 pub(super) struct Jobs<'a> {
-    problem: &'a Problem,
-    caps: &'a Caps,
-    view: View,
-    jobs: Vec<Job>,
+    pub(super) problem: &'a Problem,
+    pub(super) caps: &'a Caps,
+    pub(super) view: View,
+    pub(super) jobs: Vec<Job>,
     /// Parts of an item, in all slices.
     pub(super) parts: u32,
 }
@@ -98,6 +104,7 @@ impl<'a> Jobs<'a> {
             first_part: 0,
             part_vectors: vectors,
             held,
+            columns: 1,
             resident,
             chunk,
             by_channel: false,
@@ -141,6 +148,7 @@ impl<'a> Jobs<'a> {
                 first_part,
                 part_vectors,
                 held: strategy::block(layout),
+                columns: 1,
                 resident: false,
                 chunk: strategy::chunk(layout, tile, part_vectors, caps),
                 by_channel: false,
@@ -161,64 +169,15 @@ impl<'a> Jobs<'a> {
         })
     }
 
-    /// Columns that fit the registers, of many groups one after the other: whole groups if `resident`.
-    /// With `by_channel` the partial results are a number per channel and team, else per group and part.
-    pub(super) fn columns(
-        problem: &'a Problem,
-        caps: &'a Caps,
-        (resident, by_channel): (bool, bool),
-    ) -> Result<Self> {
-        let layout = Layout::of(&problem.groups);
-        let vectors = layout.vectors(&problem.groups);
-        let part_vectors = if resident {
-            vectors
+    /// Partial results: each part's of all items, or each team's of all channels.
+    pub(super) fn partials(&self) -> u32 {
+        let by_channel = self.jobs.iter().all(|job| job.by_channel);
+        let items = if by_channel {
+            self.problem.channels.items
         } else {
-            vectors.min(strategy::column_vectors(layout, caps))
+            self.view.of(self.problem).items
         };
-        let tile = strategy::tile(layout, part_vectors, Load::Backward, caps);
-        let chunk = if by_channel {
-            strategy::summed_chunk(problem)
-        } else {
-            strategy::chunk(layout, tile, part_vectors, caps)
-        };
-        let parts = vectors.div_ceil(part_vectors);
-        let (mut jobs, mut teams) = (Vec::new(), 0);
-        for slice in problem.slices(caps)? {
-            jobs.push(Job {
-                first: slice.first,
-                elements: slice.elements,
-                walk: slice.groups,
-                layout,
-                tile,
-                parts,
-                first_part: if by_channel { teams } else { 0 },
-                part_vectors,
-                held: strategy::held(part_vectors.div_ceil(tile.lanes)),
-                resident,
-                chunk,
-                by_channel,
-                hold_affine: !by_channel,
-            });
-            // Teams take one item each, then the next: only the last workgroup can have teams without any.
-            let per_workgroup = chunk * tile.teams;
-            let (full, rest) = (
-                slice.groups.items / per_workgroup,
-                slice.groups.items % per_workgroup,
-            );
-            teams += full * tile.teams + rest.min(tile.teams);
-        }
-        Ok(Self {
-            problem,
-            caps,
-            view: View::Groups,
-            jobs,
-            parts: if by_channel { teams } else { parts },
-        })
-    }
-
-    /// Items times parts.
-    pub(super) const fn tasks(&self) -> u32 {
-        self.view.of(self.problem).items * self.parts
+        items * self.parts
     }
 
     /// The launches of `kernel`.
@@ -229,59 +188,52 @@ impl<'a> Jobs<'a> {
     }
 
     fn step(&self, job: &Job, kernel: Kernel, optional: Slots) -> Step {
-        let (walk, p) = (job.walk, job.walk.partner);
-        let (vector, lanes) = (job.layout.vector, job.tile.lanes);
-        let channel_vector = vector == 4 && p.per_element != 0;
-        // Where channels are loaded as vectors, partners count vectors too.
-        let unit = if channel_vector { vector } else { 1 };
-        let run_length = walk.run_length / vector;
+        let (walk, layout) = (job.walk, job.layout);
+        let (params, partner_vector) = walk_params(self.problem, &walk, layout, job.tile);
+        let (by_rows, p) = (self.view == View::Rows, walk.partner);
         let all_items = self.view.of(self.problem).items;
         let (window, base) = self.window(job);
-        let chunks = walk.items.div_ceil(job.chunk * job.tile.teams);
+        let chunks = params.items.div_ceil(job.chunk * job.tile.teams);
         // Partial results of one part: a number per item, or vectors of one per channel.
         let per_part = if job.by_channel {
-            p.modulus / unit
+            params.partner_modulus
         } else {
             all_items
         };
         let params = Params {
             chunk: job.chunk,
-            chunks,
-            items: walk.items,
-            first_item: walk.first_item,
+            parts: job.parts,
             all_items,
+            items_per_group: if self.view == View::Runs {
+                self.problem.groups.runs
+            } else {
+                1
+            },
             first_partial: job.first_part * per_part,
-            item_vectors: job.layout.vectors(&walk),
             part_vectors: job.part_vectors,
-            base: base / vector,
-            items_per_outer: walk.items_per_outer,
-            outer_stride: walk.outer_stride / vector,
-            item_stride: walk.item_stride / vector,
-            run_length,
-            run_stride: walk.run_stride / vector,
-            step_runs: lanes / run_length,
-            step_within: lanes % run_length,
-            partner_first: p.first,
-            partner_multiplier: p.multiplier / unit,
-            partner_divisor: p.divisor,
-            partner_modulus: p.modulus / unit,
-            partner_per_run: p.per_run,
-            partner_per_element: p.per_element,
+            base: base / layout.vector,
+            groups: self.problem.groups.items / if by_rows { layout.vector } else { 1 },
             plane: self.parts * per_part,
-            ..common_params(self.problem)
+            ..params
         };
         Step {
             kernel,
             variant: Variant {
                 tile: job.tile,
-                vector,
+                vector: layout.vector,
+                packed: by_rows,
+                by_rows,
+                columns: job.columns,
                 held: job.held,
                 resident: job.resident,
+                runs: self.view == View::Runs,
                 one_run: walk.runs == 1,
+                one_outer: walk.items_per_outer >= walk.items,
+                same_partners: p.multiplier.is_multiple_of(p.modulus),
                 hold_affine: job.hold_affine,
-                channel_vector,
+                partner_vector,
                 partner_constant: p.is_constant() || !(self.problem.weight || self.problem.bias),
-                items_are_groups: self.view == View::Groups,
+                items_are_groups: self.view != View::Channels,
                 centered: self.problem.centered,
                 batch_statistics: self.problem.batch_statistics,
                 cumulative: false,
@@ -307,17 +259,72 @@ impl<'a> Jobs<'a> {
 }
 
 impl View {
-    const fn of(self, problem: &Problem) -> Walk {
+    pub(super) const fn of(self, problem: &Problem) -> Walk {
         match self {
             Self::Groups => problem.groups,
+            Self::Runs => runs_of(problem.groups),
+            Self::Rows => rows_of(problem.channels),
             Self::Channels => problem.channels,
         }
     }
 
-    const fn of_slice(self, slice: &Slice) -> Walk {
+    pub(super) const fn of_slice(self, slice: &Slice) -> Walk {
         match self {
             Self::Groups => slice.groups,
+            Self::Runs => runs_of(slice.groups),
+            Self::Rows => rows_of(slice.channels),
             Self::Channels => slice.channels,
         }
     }
+}
+
+/// The runs of groups that have several; else these are their own.
+const fn runs_of(groups: Walk) -> Walk {
+    match groups.by_runs() {
+        Some(runs) => runs,
+        None => groups,
+    }
+}
+
+/// The rows of channels that are columns; else these are their own.
+const fn rows_of(channels: Walk) -> Walk {
+    match channels.by_rows() {
+        Some(rows) => rows,
+        None => channels,
+    }
+}
+
+/// A walk in the units of the shader: vectors. And whether partners are loaded as vectors.
+pub(super) fn walk_params(
+    problem: &Problem,
+    walk: &Walk,
+    layout: Layout,
+    tile: Tile,
+) -> (Params, bool) {
+    let (vector, lanes) = (layout.vector, tile.lanes);
+    let partner_vector = vector == 4 && walk.partner.per_element != 0;
+    // Where channels are loaded as vectors, partners count vectors too.
+    let unit = if partner_vector { vector } else { 1 };
+    let (p, run_length) = (walk.partner, walk.run_length / vector);
+    let params = Params {
+        items: walk.items,
+        first_item: walk.first_item,
+        all_items: walk.items,
+        item_vectors: layout.vectors(walk),
+        items_per_outer: walk.items_per_outer,
+        outer_stride: walk.outer_stride / vector,
+        item_stride: walk.item_stride / vector,
+        run_length,
+        run_stride: walk.run_stride / vector,
+        step_runs: lanes / run_length,
+        step_within: lanes % run_length,
+        partner_first: p.first,
+        partner_multiplier: p.multiplier / unit,
+        partner_divisor: p.divisor,
+        partner_modulus: p.modulus / unit,
+        partner_per_run: p.per_run,
+        partner_per_element: p.per_element,
+        ..common_params(problem)
+    };
+    (params, partner_vector)
 }

@@ -1,42 +1,72 @@
 //! The launches that walk no tensor: one merges partial results, one has a lane per channel. And what all launches share.
 
 use super::Step;
+use super::job::walk_params;
 use crate::caps::Caps;
-use crate::geometry::Problem;
+use crate::geometry::{Partner, Problem, Walk};
 use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
 use crate::source::{Slots, Team, Tile, Variant};
 use crate::strategy::{self, Layout, Load};
 
-/// A launch that merges `parts` partial results of each of `items` items, `part` at a time.
+/// What a launch merges: partial results in planes of a number per item, one plane per part.
+pub(super) const fn partials(items: u32, parts: u32) -> Walk {
+    Walk {
+        items,
+        first_item: 0,
+        items_per_outer: items,
+        outer_stride: 0,
+        item_stride: 1,
+        runs: parts,
+        run_length: 1,
+        run_stride: items,
+        partner: Partner {
+            first: 0,
+            multiplier: 1,
+            divisor: 1,
+            modulus: items,
+            per_run: 0,
+            per_element: 0,
+        },
+    }
+}
+
+/// A launch that merges the partial results of `walk`, `part` of an item at a time. With `packed` the walk's elements are vectors of
+/// a number of each of four items.
 pub(super) fn merge_step(
     problem: &Problem,
     caps: &Caps,
     kernel: Kernel,
-    items: u32,
-    (parts, part): (u32, u32),
+    (walk, packed): (&Walk, bool),
+    part: u32,
     optional: Slots,
 ) -> Step {
     let layout = Layout {
         vector: 1,
-        across: true,
+        across: walk.run_length == 1,
     };
     let tile = strategy::tile(layout, part, Load::Forward, caps);
-    let (merged, chunks) = (parts.div_ceil(part), items.div_ceil(tile.teams));
+    let merged = walk.elements().div_ceil(part);
+    let (params, _) = walk_params(problem, walk, layout, tile);
+    let pack = if packed { 4 } else { 1 };
     Step {
         kernel,
-        variant: plain_variant(problem, tile, optional),
-        params: Params {
-            items,
-            all_items: items,
-            chunks,
-            tasks: items * merged,
-            item_vectors: parts,
-            part_vectors: part,
-            plane: items * parts,
-            ..common_params(problem)
+        variant: Variant {
+            vector: pack,
+            packed,
+            partner_vector: packed,
+            one_run: false,
+            same_partners: false,
+            ..plain_variant(problem, tile, optional)
         },
-        workgroups: chunks * merged,
+        params: Params {
+            parts: merged,
+            part_vectors: part,
+            plane: walk.items * walk.elements(),
+            groups: problem.groups.items / pack,
+            ..params
+        },
+        workgroups: walk.items.div_ceil(tile.teams) * merged,
         window: None,
         renamed: Vec::new(),
     }
@@ -84,11 +114,17 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
     Variant {
         tile,
         vector: 1,
+        packed: false,
+        by_rows: false,
+        columns: 1,
         held: 16,
         resident: false,
+        runs: false,
         one_run: true,
+        one_outer: true,
+        same_partners: true,
         hold_affine: false,
-        channel_vector: false,
+        partner_vector: false,
         partner_constant: true,
         items_are_groups: true,
         centered: problem.centered,
@@ -103,8 +139,9 @@ pub(super) fn common_params(problem: &Problem) -> Params {
     let (eps_scale, eps_in_scale) = scaled(problem.eps);
     Params {
         chunk: 1,
-        chunks: 1,
+        parts: 1,
         items_per_outer: 1,
+        items_per_group: 1,
         run_length: 1,
         partner_divisor: 1,
         partner_modulus: 1,

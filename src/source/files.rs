@@ -48,6 +48,9 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
     );
     let again = held(file!("lib/again_held"), file!("lib/again_loaded"));
     let affine = affine_held(file!("lib/affine_held"), file!("lib/affine_loaded"));
+    if variant.by_rows {
+        return rows(kernel);
+    }
     let normalize = match variant.resident || variant.hold_affine {
         true => file!("lib/normalize_held"),
         false => file!("lib/normalize_looped"),
@@ -92,6 +95,8 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         Kernel::GradColumns => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
+            file!("lib/columns"),
+            file!("lib/column_sums"),
             file!("grad_columns"),
         ],
         Kernel::GradientSums if variant.hold_affine => vec![
@@ -117,4 +122,32 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("grad_input"),
         ],
     }
+}
+
+/// Those of a walk by rows.
+fn rows(kernel: Kernel) -> Vec<&'static str> {
+    let mut files = match kernel {
+        Kernel::Statistics => vec![file!("lib/held_statistics"), file!("lib/columns")],
+        _ => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("lib/column_centering"),
+        ],
+    };
+    match kernel {
+        Kernel::Statistics => files.push(file!("rows/statistics")),
+        Kernel::Normalize => files.extend([
+            file!("lib/normalize_vector"),
+            file!("lib/again_loaded"),
+            file!("lib/affine_held"),
+            file!("rows/normalize"),
+        ]),
+        Kernel::GradientSums => files.extend([
+            file!("lib/columns"),
+            file!("lib/column_sums"),
+            file!("rows/gradient_sums"),
+        ]),
+        _ => files.push(file!("rows/grad_input")),
+    }
+    files
 }

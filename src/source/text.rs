@@ -8,13 +8,28 @@ use crate::kernel::{Access, Element, SlotUse};
 /// The loops over what a lane holds, unrolled: what is held is in registers only if every index is a constant. Compilers cannot
 /// be relied upon for that: wgpu's loop counters keep them from it where shaders are checked, as in browsers, and Mesa stops at 32
 /// iterations. On lavapipe layer norm of rows of 2,048 takes twice as long from memory.
-pub(super) fn unrolled(file: &str, held: u32) -> String {
-    const HEAD: &str = "for (var k = 0u; k < HELD; k += 1u) {";
+pub(super) fn unrolled(file: &str, variant: &Variant) -> String {
+    let (held, columns) = (variant.held, variant.columns);
+    let loops = [
+        ("k", "HELD", held),
+        ("k", "ROWS", held / columns),
+        ("c", "COLUMNS", columns),
+    ];
+    loops
+        .iter()
+        .fold(file.to_owned(), |text, (index, bound, count)| {
+            unroll(&text, index, bound, *count)
+        })
+}
+
+/// The text with its loops from 0 to `bound` written out.
+fn unroll(file: &str, index: &str, bound: &str, count: u32) -> String {
+    let head = format!("for (var {index} = 0u; {index} < {bound}; {index} += 1u) {{");
     let mut text = String::new();
     let mut rest = file;
-    while let Some(at) = rest.find(HEAD) {
+    while let Some(at) = rest.find(&head) {
         let (before, from) = rest.split_at(at);
-        let from = &from[HEAD.len()..];
+        let from = &from[head.len()..];
         let mut depth = 1;
         let end = from.find(|c| {
             depth += i32::from(c == '{') - i32::from(c == '}');
@@ -22,8 +37,8 @@ pub(super) fn unrolled(file: &str, held: u32) -> String {
         });
         let (body, after) = from.split_at(end.map_or(from.len(), |end| end + 1));
         text.push_str(before);
-        for k in 0..held {
-            let _ = write!(text, "{{ const k = {k}u;{body}");
+        for number in 0..count {
+            let _ = write!(text, "{{ const {index} = {number}u;{body}");
         }
         rest = after;
     }
@@ -43,15 +58,19 @@ pub(super) fn constants(variant: &Variant) -> String {
         ("TEAMS", teams),
         ("WORKGROUP", workgroup),
         ("MOST_SUBGROUPS", workgroup.div_ceil(min_subgroup)),
-        ("VECTOR", variant.vector),
+        ("VECTOR", if variant.packed { 1 } else { variant.vector }),
         ("HELD", variant.held),
+        ("COLUMNS", variant.columns),
         ("BLOCKS", 16),
     ];
     let switches = [
         ("SPANS_SUBGROUPS", lanes > min_subgroup),
         ("ACROSS", team == Team::Workgroup { across: true }),
         ("RESIDENT", variant.resident),
+        ("RUNS", variant.runs),
         ("ONE_RUN", variant.one_run),
+        ("ONE_OUTER", variant.one_outer),
+        ("SAME_PARTNERS", variant.same_partners),
         ("PARTNER_CONSTANT", variant.partner_constant),
         ("ITEMS_ARE_GROUPS", variant.items_are_groups),
         ("CENTERED", variant.centered),
@@ -65,20 +84,25 @@ pub(super) fn constants(variant: &Variant) -> String {
     for (name, value) in switches {
         let _ = writeln!(text, "const {name}: bool = {value};");
     }
-    text.push_str(match variant.vector {
-        1 => {
-            "alias Value = f32;\n\
-             fn total(v: Value) -> f32 { return v; }\n\
-             fn largest_of(v: Value) -> f32 { return v; }\n\
-             fn first_of(v: Value) -> f32 { return v; }\n"
-        }
-        _ => {
-            "alias Value = vec4f;\n\
-             fn total(v: Value) -> f32 { return (v.x + v.y) + (v.z + v.w); }\n\
-             fn largest_of(v: Value) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }\n\
-             fn first_of(v: Value) -> f32 { return v.x; }\n"
-        }
-    });
+    let value = if variant.vector == 1 { "f32" } else { "vec4f" };
+    let item = if variant.packed { "vec4f" } else { "f32" };
+    let bits = if item == "f32" { "u32" } else { "vec4u" };
+    let sums = if item == "f32" { "vec2f" } else { "mat2x4f" };
+    let [total, largest, first] = match (variant.vector, variant.packed) {
+        (1, _) | (_, true) => ["v", "v", "v"],
+        _ => [
+            "(v.x + v.y) + (v.z + v.w)",
+            "max(max(v.x, v.y), max(v.z, v.w))",
+            "v.x",
+        ],
+    };
+    let _ = write!(
+        text,
+        "alias Value = {value};\nalias Item = {item};\nalias Bits = {bits};\nalias Sums = {sums};\n\
+         fn total(v: Value) -> Item {{ return {total}; }}\n\
+         fn largest_of(v: Value) -> Item {{ return {largest}; }}\n\
+         fn first_of(v: Value) -> Item {{ return {first}; }}\n"
+    );
     text
 }
 
@@ -92,8 +116,9 @@ pub(super) fn accessors(
     let name = slot.slot.name();
     let (stored, value) = match slot.element {
         Element::Data => ("Value", "Value"),
-        Element::Channel if variant.channel_vector || variant.vector == 1 => ("Value", "Value"),
+        Element::Channel if variant.partner_vector || variant.vector == 1 => ("Value", "Value"),
         Element::Channel => ("f32", "Value"),
+        Element::Item => ("Item", "Item"),
         Element::F32 => ("f32", "f32"),
         Element::Partial => ("Partial", "Partial"),
         Element::U32 => ("u32", "u32"),

@@ -76,7 +76,7 @@ fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], ca
             }
             let channel = channel_of(norm, shape, element);
             // Vectors of channels are counted in fours.
-            let unit = if step.variant.channel_vector { 4 } else { 1 };
+            let unit = if step.variant.partner_vector { 4 } else { 1 };
             let as_group = step.variant.items_are_groups;
             let named = if as_group {
                 found.partner * unit
@@ -114,7 +114,7 @@ fn merges_all(step: &Step) {
     let partials = step.params.items * step.params.item_vectors;
     let mut seen = vec![false; partials as usize];
     // The sums of a launch that merges statistics go to the planes of their groups.
-    let merged = step.params.tasks.max(step.params.items);
+    let merged = step.params.all_items * step.params.parts;
     let mut written = vec![false; merged as usize];
     simulation::merge(step, |from, to| {
         let seen = &mut seen[from as usize];
@@ -144,10 +144,11 @@ fn within_limits(step: &Step, caps: &Caps) {
         assert!(size.is_multiple_of(max), "{step:#?}");
     }
     // Indices past the last task are computed before they are found to be past it.
-    let number = u64::from(p.chunks) * u64::from(p.chunk) * u64::from(tile.teams);
+    let chunks = (u64::from(x) * u64::from(y)).div_ceil(p.parts.into());
+    let number = chunks * u64::from(p.chunk) * u64::from(tile.teams);
     assert!(number < 1 << 32, "{step:#?}");
-    let part = (u64::from(x) * u64::from(y)).div_ceil(p.chunks.into());
-    assert!(part * u64::from(p.part_vectors) < 1 << 32, "{step:#?}");
+    let end = u64::from(p.parts) * u64::from(p.part_vectors);
+    assert!(end < 1 << 32, "{step:#?}");
     let iterations = match step.kernel {
         Kernel::RunningMoments => 1,
         Kernel::UpdateRunning => p.items.div_ceil(tile.teams),

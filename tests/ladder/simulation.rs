@@ -19,7 +19,7 @@ pub(crate) struct Found {
 /// The item that a team takes in `row` of a workgroup, and its part.
 fn team(step: &Step, workgroup: u32, row: u32, team: u32) -> (u32, u32) {
     let (p, teams) = (&step.params, step.variant.tile.teams);
-    let (part, chunk) = (workgroup / p.chunks, workgroup % p.chunks);
+    let (chunk, part) = (workgroup / p.parts, workgroup % p.parts);
     (part, (chunk * p.chunk + row) * teams + team)
 }
 
@@ -65,7 +65,7 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
 /// All lanes of all workgroups that are dispatched; returns the most vectors of one lane.
 pub(crate) fn walk(step: &Step, workgroups: u32, mut visit: impl FnMut(Found)) -> u32 {
     let tile = step.variant.tile;
-    let by_channel = step.kernel == Kernel::GradColumns;
+    let by_channel = step.kernel == Kernel::GradColumns || step.variant.by_rows;
     let mut most = 0;
     for workgroup in 0..workgroups {
         for row in 0..step.params.chunk {
@@ -75,7 +75,7 @@ pub(crate) fn walk(step: &Step, workgroups: u32, mut visit: impl FnMut(Found)) -
                     _ => (local % tile.lanes, local / tile.lanes),
                 };
                 let task = team(step, workgroup, row, team_index);
-                let summed = workgroup % step.params.chunks * tile.teams + team_index;
+                let summed = workgroup / step.params.parts * tile.teams + team_index;
                 most = most.max(lane(step, task, lane_index, &mut |found| {
                     visit(match by_channel {
                         true => Found {
@@ -95,19 +95,14 @@ pub(crate) fn walk(step: &Step, workgroups: u32, mut visit: impl FnMut(Found)) -
 
 /// The partial results that a merging launch reads, and where their sum goes, by index.
 pub(crate) fn merge(step: &Step, mut visit: impl FnMut(u32, u32)) {
-    let (p, tile) = (&step.params, step.variant.tile);
+    let tile = step.variant.tile;
     for workgroup in 0..step.workgroups {
         for team_index in 0..tile.teams {
-            let (part, item) = team(step, workgroup, 0, team_index);
-            if item >= p.items {
-                continue;
-            }
-            let begin = part * p.part_vectors;
-            let end = (begin + p.part_vectors).min(p.item_vectors);
-            for lane in 0..tile.lanes {
-                for from in (begin + lane..end).step_by(tile.lanes as usize) {
-                    visit(from * p.items + item, part * p.all_items + item);
-                }
+            let task = team(step, workgroup, 0, team_index);
+            for lane_index in 0..tile.lanes {
+                lane(step, task, lane_index, &mut |found| {
+                    visit(found.offset, found.partial);
+                });
             }
         }
     }

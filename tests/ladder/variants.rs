@@ -34,7 +34,13 @@ pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
     let mut norms: Vec<(Norm, Vec<usize>)> = Vec::new();
     for (weight, bias) in [(false, false), (true, false), (false, true), (true, true)] {
         for momentum in [None, Some(0.1)] {
-            for shape in [&[70, 6][..], &[4, 3, 7], &[4, 3, 8], &[2, 3, 300, 300]] {
+            for shape in [
+                &[70, 6][..],
+                &[70, 8],
+                &[4, 3, 7],
+                &[4, 3, 8],
+                &[2, 3, 300, 300],
+            ] {
                 let batch = BatchNorm::new(shape[1]).weight(weight).bias(bias);
                 norms.push((batch.momentum(momentum).into(), shape.to_vec()));
                 if shape.len() > 2 {

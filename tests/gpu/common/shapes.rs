@@ -3,20 +3,24 @@
 use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm};
 
 pub(crate) fn batch() -> Vec<(Norm, Vec<usize>)> {
-    let shapes: [&[usize]; 16] = [
+    let shapes: [&[usize]; 20] = [
         &[2, 1],          // two values in all
         &[5, 3],          // rank 2: channels are neighbours, runs of one element
         &[64, 63],        // a lane short of two vectors of channels
         &[300, 65],       // more rows than a lane keeps in registers, one channel over 64
         &[2049, 5],       // one row more than a part of a split on a CPU
-        &[2, 3, 2],       // runs of 2: still across channels
-        &[3, 2, 3],       // runs of 3
-        &[3, 5, 7],       // rank 3, odd runs: no vectors
-        &[1, 4, 16],      // one sample
-        &[2, 1, 8, 8],    // one channel
-        &[4, 3, 6, 6],    // rank 4, vectors, runs of 9 vectors: lanes wrap from run to run
-        &[7, 13, 11, 5],  // primes
-        &[2, 4, 1, 1],    // 1x1 spatial
+        &[2, 8],          // by rows on a CPU: two of them
+        &[37, 12], // an odd number of rows, fewer columns than a subgroup has lanes times four
+        &[300, 64], // several chunks of rows
+        &[70, 1044], // more columns than a workgroup takes, the last ones fewer
+        &[2, 3, 2], // runs of 2: still across channels
+        &[3, 2, 3], // runs of 3
+        &[3, 5, 7], // rank 3, odd runs: no vectors
+        &[1, 4, 16], // one sample
+        &[2, 1, 8, 8], // one channel
+        &[4, 3, 6, 6], // rank 4, vectors, runs of 9 vectors: lanes wrap from run to run
+        &[7, 13, 11, 5], // primes
+        &[2, 4, 1, 1], // 1x1 spatial
         &[16, 2, 28, 28], // longer than registers on a CPU
         &[3, 2, 3, 4, 5], // rank 5
         &[2, 2, 130, 63], // a split by default on no device, looped on most
@@ -42,7 +46,7 @@ pub(crate) fn instance() -> Vec<(Norm, Vec<usize>)> {
 }
 
 pub(crate) fn group() -> Vec<(Norm, Vec<usize>)> {
-    let shapes: [(usize, &[usize]); 9] = [
+    let shapes: [(usize, &[usize]); 11] = [
         (1, &[3, 6]),          // rank 2, one group: layer norm
         (3, &[4, 6]),          // rank 2: channels are neighbours within a group
         (4, &[5, 32]),         // rank 2, vectors of channels
@@ -52,6 +56,8 @@ pub(crate) fn group() -> Vec<(Norm, Vec<usize>)> {
         (3, &[5, 9, 7, 3]),    // primes
         (2, &[2, 4, 3, 2, 4]), // rank 5
         (2, &[2, 6, 32, 32]),  // long groups
+        (2, &[3, 10, 13, 64]), // split into their runs: more than a part of a forced split
+        (3, &[2, 9, 71, 5]),   // the same, odd
     ];
     let norms =
         shapes.map(|(groups, shape)| (GroupNorm::new(groups, shape[1]).into(), shape.to_vec()));

@@ -1,0 +1,134 @@
+//! Walks by columns: a team keeps what some columns of the tensor have in common, or sum up to, in registers, and goes through many rows.
+
+use super::job::{Job, Jobs, View};
+use super::{STATISTICS_BYTES, SUMS_BYTES};
+use crate::caps::Caps;
+use crate::error::Result;
+use crate::geometry::Problem;
+use crate::source::Tile;
+use crate::strategy::{self, Layout, Load};
+
+/// What a walk by rows makes: partial statistics or sums of columns, or a number for each element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ByRows {
+    Statistics,
+    Sums,
+    Elements,
+}
+
+impl<'a> Jobs<'a> {
+    /// Columns that fit the registers, of many groups one after the other: whole groups if `resident`.
+    /// With `by_channel` the partial results are a number per channel and team, else per group and part.
+    pub(super) fn columns(
+        problem: &'a Problem,
+        caps: &'a Caps,
+        (resident, by_channel): (bool, bool),
+    ) -> Result<Self> {
+        let layout = Layout::of(&problem.groups);
+        let vectors = layout.vectors(&problem.groups);
+        let part_vectors = if resident {
+            vectors
+        } else {
+            vectors.min(strategy::column_vectors(caps))
+        };
+        let tile = strategy::tile(layout, part_vectors, Load::Backward, caps);
+        let chunk = if by_channel {
+            strategy::summed_chunk(&problem.groups, SUMS_BYTES)
+        } else {
+            strategy::column_chunk(&problem.groups, vectors.div_ceil(part_vectors))
+        };
+        let held = strategy::held(part_vectors.div_ceil(tile.lanes));
+        let columns = Columns {
+            layout,
+            tile,
+            part_vectors,
+            held,
+            columns: 1,
+            resident,
+            chunk,
+            by_channel,
+        };
+        columns.jobs(problem, caps, View::Groups)
+    }
+
+    /// Columns that are groups, row by row.
+    pub(super) fn rows(problem: &'a Problem, caps: &'a Caps, for_what: ByRows) -> Result<Self> {
+        let walk = View::Rows.of(problem);
+        let layout = Layout::of(&walk);
+        let tile = strategy::row_tile(caps);
+        // Blocks of eight rows, which are kept for a second pass over them; else a row after the other.
+        let (columns, held, of_lane) = match for_what {
+            ByRows::Statistics => (4, 32, 4),
+            ByRows::Sums | ByRows::Elements => (1, 8, 8),
+        };
+        let vectors = layout.vectors(&walk);
+        let part_vectors = vectors.min(tile.lanes * of_lane);
+        let chunk = match for_what {
+            ByRows::Statistics => strategy::summed_chunk(&walk, STATISTICS_BYTES),
+            ByRows::Sums => strategy::summed_chunk(&walk, SUMS_BYTES),
+            ByRows::Elements => strategy::column_chunk(&walk, vectors.div_ceil(part_vectors)),
+        };
+        let columns = Columns {
+            layout,
+            tile,
+            part_vectors,
+            held,
+            columns,
+            resident: false,
+            chunk,
+            by_channel: true,
+        };
+        columns.jobs(problem, caps, View::Rows)
+    }
+}
+
+/// A walk by columns: a team goes through a chunk of rows, of which it has a part each.
+#[derive(Debug, Clone, Copy)]
+struct Columns {
+    layout: Layout,
+    tile: Tile,
+    part_vectors: u32,
+    held: u32,
+    columns: u32,
+    resident: bool,
+    chunk: u32,
+    by_channel: bool,
+}
+
+impl Columns {
+    fn jobs<'a>(self, problem: &'a Problem, caps: &'a Caps, view: View) -> Result<Jobs<'a>> {
+        let vectors = self.layout.vectors(&view.of(problem));
+        let parts = vectors.div_ceil(self.part_vectors);
+        let (mut jobs, mut teams) = (Vec::new(), 0);
+        for slice in problem.slices(caps)? {
+            let walk = view.of_slice(&slice);
+            jobs.push(Job {
+                first: slice.first,
+                elements: slice.elements,
+                walk,
+                layout: self.layout,
+                tile: self.tile,
+                parts,
+                first_part: if self.by_channel { teams } else { 0 },
+                part_vectors: self.part_vectors,
+                held: self.held,
+                columns: self.columns,
+                resident: self.resident,
+                chunk: self.chunk,
+                by_channel: self.by_channel,
+                hold_affine: !self.by_channel,
+            });
+            // Teams take one item each, then the next: only the last workgroup can have teams without any.
+            let per_workgroup = self.chunk * self.tile.teams;
+            let (full, rest) = (walk.items / per_workgroup, walk.items % per_workgroup);
+            teams += full * self.tile.teams + rest.min(self.tile.teams);
+        }
+        Ok(Jobs {
+            problem,
+            caps,
+            view,
+            jobs,
+            parts: if self.by_channel { teams } else { parts },
+        })
+    }
+}
