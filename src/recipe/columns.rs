@@ -32,12 +32,12 @@ impl<'a> Jobs<'a> {
             vectors.min(strategy::column_vectors(caps))
         };
         let tile = strategy::tile(layout, part_vectors, Load::Backward, caps);
+        let held = strategy::held(part_vectors.div_ceil(tile.lanes));
         let chunk = if by_channel {
-            strategy::summed_chunk(&problem.groups, SUMS_BYTES)
+            strategy::summed_chunk(&problem.groups, SUMS_BYTES, held)
         } else {
             strategy::column_chunk(&problem.groups, vectors.div_ceil(part_vectors))
         };
-        let held = strategy::held(part_vectors.div_ceil(tile.lanes));
         let columns = Columns {
             layout,
             tile,
@@ -64,8 +64,8 @@ impl<'a> Jobs<'a> {
         let vectors = layout.vectors(&walk);
         let part_vectors = vectors.min(tile.lanes * of_lane);
         let chunk = match for_what {
-            ByRows::Statistics => strategy::summed_chunk(&walk, STATISTICS_BYTES),
-            ByRows::Sums => strategy::summed_chunk(&walk, SUMS_BYTES),
+            ByRows::Statistics => strategy::summed_chunk(&walk, STATISTICS_BYTES, of_lane),
+            ByRows::Sums => strategy::summed_chunk(&walk, SUMS_BYTES, of_lane),
             ByRows::Elements => strategy::column_chunk(&walk, vectors.div_ceil(part_vectors)),
         };
         let columns = Columns {

@@ -50,12 +50,14 @@ pub(crate) const fn sum_columns(problem: &Problem, caps: &Caps) -> bool {
     caps.cpu && problem.groups.same_partners()
 }
 
-/// Consecutive rows of which a team sums up `bytes` of partial results per column: as few as keep these below 1 % of the
-/// tensor and 1 MiB, but enough that loading the weight does not count.
-pub(crate) fn summed_chunk(rows: &Walk, bytes: u32) -> u32 {
+/// Consecutive rows of which a team sums up `bytes` of partial results per column, with `lane_vectors` of a row per lane: as few as keep
+/// these below 0.5 % of the tensor and 0.5 MiB, but enough that loading the weight does not count, and no more than a lane may
+/// walk. As much again is left for the sums of long groups.
+pub(crate) fn summed_chunk(rows: &Walk, bytes: u32, lane_vectors: u32) -> u32 {
     let (rows, columns) = (rows.items, rows.run_length);
-    let most_chunks = (rows / (25 * bytes) + (1 << 20) / (bytes * columns)).max(1);
-    rows.div_ceil(most_chunks).max(32).min(rows)
+    let most_chunks = (rows / (50 * bytes) + (1 << 19) / bytes / columns).max(1);
+    let most = MAX_LANE_VECTORS / lane_vectors;
+    rows.div_ceil(most_chunks).clamp(32, most).min(rows)
 }
 
 /// Whether a tensor whose groups are its columns (batch norm without spatial dimensions) is walked row by row, as it lies in memory. A CPU's
