@@ -1,10 +1,12 @@
 //! A device with its capabilities and compiled pipelines.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use crate::adapter;
 use crate::caps::Caps;
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::pipeline::Pipeline;
@@ -26,6 +28,7 @@ struct Shared {
     info: wgpu::AdapterInfo,
     caps: Caps,
     pipelines: Mutex<HashMap<(Kernel, Variant, bool), Arc<Pipeline>>>,
+    compile_time: Mutex<Duration>,
     /// A poll of a destroyed device frees all its buffers, those too that another thread has mapped and is reading.
     polls: RwLock<()>,
     /// Why the device was lost. Only heard of on devices of our own: others have their owner's handler.
@@ -88,6 +91,7 @@ impl Context {
                 queue,
                 caps,
                 pipelines: Mutex::default(),
+                compile_time: Mutex::default(),
                 polls: RwLock::default(),
                 lost: Arc::default(),
             }),
@@ -190,6 +194,18 @@ impl Context {
         self.pipelines().len()
     }
 
+    /// The time that compiling these took, added up over all threads. Drivers that compile at the first launch of a pipeline, as
+    /// Mesa's lavapipe, do so later, outside it; the times of [`Plan::warm_up`](crate::Plan::warm_up) have both. Zero in browsers.
+    #[must_use]
+    pub fn compile_time(&self) -> Duration {
+        *self.compile_time_lock()
+    }
+
+    fn compile_time_lock(&self) -> MutexGuard<'_, Duration> {
+        let time = &self.shared.compile_time;
+        time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Not by comparing devices: those of two instances of wgpu may compare equal.
     pub(crate) fn is_same_device(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
@@ -218,25 +234,28 @@ impl Context {
         }
     }
 
-    /// The pipeline of a kernel variant, compiled at its first use.
+    /// The pipeline of a kernel variant, compiled at its first use, and whether this was it.
     pub(crate) fn pipeline(
         &self,
         kernel: Kernel,
         variant: &Variant,
         shared: bool,
-    ) -> Result<Arc<Pipeline>> {
+    ) -> Result<(Arc<Pipeline>, bool)> {
         let key = (kernel, *variant, shared);
         if let Some(pipeline) = self.pipelines().get(&key) {
-            return Ok(pipeline.clone());
+            return Ok((pipeline.clone(), false));
         }
         // Compiled outside the lock: others need not wait. Of two threads that compile the same, the first one's stays.
+        let clock = Clock::start();
         let pipeline = Arc::new(Pipeline::new(self.device(), kernel, variant, shared)?);
-        Ok(self.pipelines().entry(key).or_insert(pipeline).clone())
+        *self.compile_time_lock() += clock.elapsed();
+        Ok((
+            self.pipelines().entry(key).or_insert(pipeline).clone(),
+            true,
+        ))
     }
 
-    fn pipelines(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<(Kernel, Variant, bool), Arc<Pipeline>>> {
+    fn pipelines(&self) -> MutexGuard<'_, HashMap<(Kernel, Variant, bool), Arc<Pipeline>>> {
         // A map is whole even if another thread panicked while it held the lock.
         self.shared
             .pipelines

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ops::{Mode, Norm};
-use crate::plan::{BackwardTensors, ForwardTensors, Plan, Running};
+use crate::plan::{BackwardTensors, ForwardTensors, Plan, Running, WarmUp};
+use crate::recipe::Wanted;
 use crate::scope::scoped;
 use crate::tensor::Tensor;
 
@@ -201,6 +202,21 @@ impl Layer {
         }
         plans.insert(key, plan.clone());
         Ok(plan)
+    }
+
+    /// Makes the plan for inputs of `shape` in `mode` ready, so that its first use takes as long as later ones: compiles the pipelines
+    /// of the forward pass and, in training, of the backward pass with all gradients, and allocates their scratch memory.
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`] and [`Plan::warm_up`].
+    pub fn warm_up(&self, shape: &[usize], mode: Mode) -> Result<WarmUp> {
+        let all = Wanted {
+            input: true,
+            weight: self.weight.is_some(),
+            bias: self.bias.is_some(),
+        };
+        let backward = mode.batch_statistics.then_some(all);
+        self.plan(shape, mode)?.warm_up_passes(false, backward)
     }
 
     /// Normalizes `input` into a new tensor, and submits that work.

@@ -3,6 +3,7 @@
 mod adapter;
 mod caps;
 pub mod check;
+mod clock;
 mod context;
 mod error;
 pub mod geometry;
@@ -26,7 +27,7 @@ pub use context::Context;
 pub use error::{Error, Result};
 pub use layer::{Forward, Gradients, Layer, Saved};
 pub use ops::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
-pub use plan::{BackwardTensors, ForwardTensors, Plan, Running};
+pub use plan::{BackwardTensors, ForwardTensors, Plan, Running, WarmUp};
 pub use recipe::{Recipe, Wanted};
 pub use state::State;
 pub use strategy::Strategy;

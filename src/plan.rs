@@ -3,15 +3,15 @@
 mod operands;
 mod prepared;
 mod tensors;
+mod warm;
 
 pub use tensors::{BackwardTensors, ForwardTensors, Running};
+pub use warm::WarmUp;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::context::Context;
-#[cfg(doc)]
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::Problem;
 use crate::ops::{Mode, Norm};
 use crate::recipe::{Recipe, Wanted};
@@ -23,7 +23,8 @@ use prepared::Prepared;
 ///
 /// [`Plan::forward`] and [`Plan::backward`] record into the caller's encoder, with the caller's tensors, at any place between
 /// the caller's own commands, any number of times. They submit nothing and wait for nothing. The first forward and the
-/// first backward pass of a plan compile pipelines and allocate scratch memory; later ones do neither.
+/// first backward pass of a plan compile pipelines and allocate scratch memory; later ones do neither, and [`Plan::warm_up`] does both
+/// beforehand.
 ///
 /// To record without allocating, a plan keeps the bind groups of the last 8 sets of tensors that it was recorded with, and these
 /// keep the tensors' memory from being freed: [`Plan::forget_tensors`] lets go of them.
@@ -209,19 +210,10 @@ impl Plan {
         tensors: &ForwardTensors<'_>,
     ) -> Result<()> {
         let operands = self.forward_operands(tensors)?;
-        let Some(problem) = self.problem else {
+        if self.problem.is_none() {
             return Ok(());
-        };
-        let own_statistics = tensors.statistics.is_none();
-        let prepared = prepare(&self.forward[usize::from(own_statistics)], || {
-            let recipe = Recipe::forward(&problem, self.context.caps(), self.strategy)?;
-            Prepared::new(
-                &self.context,
-                recipe,
-                own_statistics.then(|| self.statistics_bytes()),
-                self.keep_bind_groups,
-            )
-        })?;
+        }
+        let prepared = self.prepared_forward(tensors.statistics.is_none())?;
         prepared.record(&self.context, encoder, "forward", &operands)
     }
 
@@ -235,7 +227,7 @@ impl Plan {
         tensors: &BackwardTensors<'_>,
     ) -> Result<()> {
         let operands = self.backward_operands(tensors)?;
-        let Some(problem) = self.problem else {
+        if self.problem.is_none() {
             for gradient in [tensors.grad_weight, tensors.grad_bias]
                 .into_iter()
                 .flatten()
@@ -247,20 +239,35 @@ impl Plan {
                 );
             }
             return Ok(());
-        };
+        }
         let wanted = Wanted {
             input: tensors.grad_input.is_some(),
             weight: tensors.grad_weight.is_some(),
             bias: tensors.grad_bias.is_some(),
         };
+        let prepared = self.prepared_backward(wanted)?;
+        prepared.record(&self.context, encoder, "backward", &operands)
+    }
+
+    fn prepared_forward(&self, own_statistics: bool) -> Result<Arc<Prepared>> {
+        prepare(&self.forward[usize::from(own_statistics)], || {
+            let bytes = own_statistics.then(|| self.statistics_bytes());
+            self.prepared(self.forward_recipe()?, bytes)
+        })
+    }
+
+    fn prepared_backward(&self, wanted: Wanted) -> Result<Arc<Prepared>> {
         let index = usize::from(wanted.input)
             | usize::from(wanted.weight) << 1
             | usize::from(wanted.bias) << 2;
-        let prepared = prepare(&self.backward[index], || {
-            let recipe = Recipe::backward(&problem, self.context.caps(), self.strategy, wanted)?;
-            Prepared::new(&self.context, recipe, None, self.keep_bind_groups)
-        })?;
-        prepared.record(&self.context, encoder, "backward", &operands)
+        prepare(&self.backward[index], || {
+            self.prepared(self.backward_recipe(wanted)?, None)
+        })
+    }
+
+    fn prepared(&self, recipe: Option<Recipe>, own_statistics: Option<u64>) -> Result<Prepared> {
+        let recipe = recipe.ok_or(Error::Unexpected("a pass", "the tensor has no elements"))?;
+        Prepared::new(&self.context, recipe, own_statistics, self.keep_bind_groups)
     }
 
     fn statistics_bytes(&self) -> u64 {

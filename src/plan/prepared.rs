@@ -195,33 +195,8 @@ impl Prepared {
         if let Some((_, bind_group)) = kept.iter().find(|(key, _)| is_key(key)) {
             return Ok(bind_group.clone());
         }
-        let label = format!("wgpu-norm.{}", step.step.kernel.name());
-        let params = Piece {
-            buffer: &self.params,
-            offset: step.params_offset,
-            size: size_of::<Params>() as u64,
-        };
-        let pieces = std::iter::once(&params).chain(bound.iter().map(|(piece, _)| piece));
-        let entries: Vec<wgpu::BindGroupEntry<'_>> = pieces
-            .zip(0..)
-            .map(|(piece, binding)| wgpu::BindGroupEntry {
-                binding,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: piece.buffer,
-                    offset: piece.offset,
-                    size: wgpu::BufferSize::new(piece.size),
-                }),
-            })
-            .collect();
-        let bind_group = scoped(context.device(), &label, 0, || {
-            context
-                .device()
-                .create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some(&label),
-                    layout: &pipeline.layout,
-                    entries: &entries,
-                })
-        })?;
+        let pieces = bound.iter().map(|(piece, _)| *piece);
+        let bind_group = self.new_bind_group(context, step, pipeline, pieces)?;
         if self.keep_bind_groups {
             if kept.len() == KEPT_BIND_GROUPS {
                 kept.remove(0);
@@ -233,18 +208,95 @@ impl Prepared {
         }
         Ok(bind_group)
     }
+
+    fn new_bind_group<'a>(
+        &'a self,
+        context: &Context,
+        step: &PreparedStep,
+        pipeline: &Pipeline,
+        pieces: impl Iterator<Item = Piece<'a>>,
+    ) -> Result<wgpu::BindGroup> {
+        let label = format!("wgpu-norm.{}", step.step.kernel.name());
+        let params = Piece {
+            buffer: &self.params,
+            offset: step.params_offset,
+            size: size_of::<Params>() as u64,
+        };
+        let pieces = std::iter::once(params).chain(pieces);
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = pieces
+            .zip(0..)
+            .map(|(piece, binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: piece.buffer,
+                    offset: piece.offset,
+                    size: wgpu::BufferSize::new(piece.size),
+                }),
+            })
+            .collect();
+        scoped(context.device(), &label, 0, || {
+            context
+                .device()
+                .create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(&label),
+                    layout: &pipeline.layout,
+                    entries: &entries,
+                })
+        })
+    }
+
+    /// Records each launch with no workgroups and small buffers in place of the caller's. Returns the number of pipelines compiled
+    /// for it.
+    pub(super) fn record_empty(
+        &self,
+        context: &Context,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<usize> {
+        // As large as any element, and as any alignment of an offset.
+        const BYTES: u64 = 256;
+        let mut compiled = 0;
+        for step in &self.steps {
+            let (pipeline, is_new) = step.pipeline_or_compile(context, false)?;
+            compiled += usize::from(is_new);
+            let slots = source::bound_slots(step.step.kernel, &step.step.variant);
+            let buffers = slots
+                .map(|_| new_buffer(context, "wgpu-norm.warm_up", BYTES))
+                .collect::<Result<Vec<_>>>()?;
+            let pieces = buffers.iter().map(|buffer| Piece {
+                buffer,
+                offset: 0,
+                size: BYTES,
+            });
+            let bind_group = self.new_bind_group(context, step, &pipeline, pieces)?;
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.set_pipeline(&pipeline.pipeline);
+            pass.set_bind_group(0, &bind_group, &[]);
+            pass.dispatch_workgroups(0, 0, 0);
+        }
+        Ok(compiled)
+    }
 }
 
 impl PreparedStep {
     fn pipeline(&self, context: &Context, shared: bool) -> Result<Arc<Pipeline>> {
+        Ok(self.pipeline_or_compile(context, shared)?.0)
+    }
+
+    /// The pipeline, and whether it was compiled now.
+    fn pipeline_or_compile(
+        &self,
+        context: &Context,
+        shared: bool,
+    ) -> Result<(Arc<Pipeline>, bool)> {
         let mut slot = self.pipelines[usize::from(shared)]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = &*slot {
-            return Ok(pipeline.clone());
+            return Ok((pipeline.clone(), false));
         }
-        let pipeline = context.pipeline(self.step.kernel, &self.step.variant, shared)?;
-        Ok(slot.insert(pipeline).clone())
+        let (pipeline, compiled) =
+            context.pipeline(self.step.kernel, &self.step.variant, shared)?;
+        Ok((slot.insert(pipeline).clone(), compiled))
     }
 }
 

@@ -20,3 +20,4 @@ mod semantics;
 mod sizes;
 mod slices;
 mod sweep;
+mod warm;

@@ -2,11 +2,11 @@
 
 use wgpu_norm::check::{Case, Row};
 use wgpu_norm::{
-    BackwardTensors, BatchNorm, ForwardTensors, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm,
-    Plan, Running, Tensor,
+    BatchNorm, ForwardTensors, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, Plan, Running,
+    Tensor,
 };
 
-use crate::common::{TOLERANCE, context, encoder, new_context};
+use crate::common::{TOLERANCE, context, encoder};
 
 /// Two layers one behind the other in one submission, the second reading what the first writes; statistics not kept.
 #[test]
@@ -92,82 +92,6 @@ fn a_plan_is_recorded_many_times() {
         (mean[0] - 6.0).abs() < 1e-5 && mean[1].abs() < 1e-5,
         "{mean:?}"
     );
-}
-
-/// After the first use nothing is compiled and no buffer or bind group made.
-#[test]
-fn a_warm_plan_allocates_nothing() {
-    let context = new_context();
-    let norm = BatchNorm::new(5);
-    let case = Case::random(&norm.into(), Mode::TRAINING, &[8, 5, 33], 4).unwrap();
-    let plan = Plan::new(&context, norm, &case.shape, Mode::TRAINING).unwrap();
-    let filled =
-        |values: &[f32], shape: &[usize]| Tensor::from_slice(&context, values, shape).unwrap();
-    let (input, grad_output) = (
-        filled(&case.input, &case.shape),
-        filled(&case.grad_output, &case.shape),
-    );
-    let [weight, bias, mean, var, grad_weight, grad_bias] =
-        [1.0, 0.0, 0.0, 1.0, 0.0, 0.0].map(|value| filled(&[value; 5], &[5]));
-    let output = Tensor::uninit(&context, &case.shape).unwrap();
-    let grad_input = Tensor::uninit(&context, &case.shape).unwrap();
-    let statistics = Tensor::uninit(&context, &plan.statistics_shape()).unwrap();
-    let num_batches_tracked = Tensor::counter(&context).unwrap();
-    let step = || {
-        let mut encoder = encoder(&context);
-        let running = Running {
-            mean: &mean,
-            var: &var,
-            num_batches_tracked: &num_batches_tracked,
-        };
-        plan.forward(
-            &mut encoder,
-            &ForwardTensors {
-                input: &input,
-                output: &output,
-                weight: Some(&weight),
-                bias: Some(&bias),
-                statistics: Some(&statistics),
-                running: Some(running),
-            },
-        )
-        .unwrap();
-        plan.backward(
-            &mut encoder,
-            &BackwardTensors {
-                input: &input,
-                statistics: &statistics,
-                weight: Some(&weight),
-                grad_output: &grad_output,
-                grad_input: Some(&grad_input),
-                grad_weight: Some(&grad_weight),
-                grad_bias: Some(&grad_bias),
-            },
-        )
-        .unwrap();
-        context.queue().submit([encoder.finish()]);
-        output.to_vec().unwrap()
-    };
-    let first = step();
-    let warm = (
-        context.pipeline_count(),
-        plan.scratch(),
-        plan.bind_group_count(),
-    );
-    assert!(warm.0 > 0 && warm.2 > 0);
-    for _ in 0..20 {
-        assert_eq!(step(), first);
-    }
-    assert_eq!(
-        (
-            context.pipeline_count(),
-            plan.scratch(),
-            plan.bind_group_count()
-        ),
-        warm
-    );
-    plan.forget_tensors();
-    assert_eq!(plan.bind_group_count(), 0);
 }
 
 /// A layer keeps neither the tensors of earlier steps nor a plan of every shape that it ever saw.
