@@ -9,7 +9,7 @@ use crate::caps::Caps;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{self, Pipeline};
 use crate::source::Variant;
 
 /// A wgpu device and queue, what they can do, and the pipelines compiled so far.
@@ -29,6 +29,8 @@ struct Shared {
     caps: Caps,
     pipelines: Mutex<HashMap<(Kernel, Variant, bool), Arc<Pipeline>>>,
     compile_time: Mutex<Duration>,
+    /// `None` where the device has no such thing.
+    cache: Mutex<Option<wgpu::PipelineCache>>,
     /// A poll of a destroyed device frees all its buffers, those too that another thread has mapped and is reading.
     polls: RwLock<()>,
     /// Why the device was lost. Only heard of on devices of our own: others have their owner's handler.
@@ -84,9 +86,14 @@ impl Context {
                 allowed: caps.max_storage_buffers.into(),
             });
         }
+        let has_cache = device.features().contains(wgpu::Features::PIPELINE_CACHE);
+        // Only an optimization: a device that gives none works without.
+        let cache = has_cache.then(|| pipeline::new_cache(&device, None));
+        let cache = cache.and_then(Result::ok);
         Ok(Self {
             shared: Arc::new(Shared {
                 info: device.adapter_info(),
+                cache: Mutex::new(cache),
                 device,
                 queue,
                 caps,
@@ -247,12 +254,24 @@ impl Context {
         }
         // Compiled outside the lock: others need not wait. Of two threads that compile the same, the first one's stays.
         let clock = Clock::start();
-        let pipeline = Arc::new(Pipeline::new(self.device(), kernel, variant, shared)?);
+        let cache = self.pipeline_cache();
+        let pipeline = Pipeline::new(self.device(), kernel, variant, shared, cache.as_ref())?;
+        let pipeline = Arc::new(pipeline);
         *self.compile_time_lock() += clock.elapsed();
         Ok((
             self.pipelines().entry(key).or_insert(pipeline).clone(),
             true,
         ))
+    }
+
+    pub(crate) fn pipeline_cache(&self) -> Option<wgpu::PipelineCache> {
+        let cache = self.shared.cache.lock();
+        cache.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_pipeline_cache(&self, cache: wgpu::PipelineCache) {
+        let slot = self.shared.cache.lock();
+        *slot.unwrap_or_else(PoisonError::into_inner) = Some(cache);
     }
 
     fn pipelines(&self) -> MutexGuard<'_, HashMap<(Kernel, Variant, bool), Arc<Pipeline>>> {

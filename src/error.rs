@@ -212,6 +212,10 @@ pub enum Error {
         reason: String,
     },
 
+    /// Data of a pipeline cache are not used.
+    #[error("the pipeline cache is not used: {0}")]
+    PipelineCache(String),
+
     /// A state to be loaded lacks a part that the layer has, or has one that it lacks.
     #[error("state: {0}")]
     State(String),

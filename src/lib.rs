@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod adapter;
+mod cache;
 mod caps;
 pub mod check;
 mod clock;

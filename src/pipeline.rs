@@ -19,6 +19,7 @@ impl Pipeline {
         kernel: Kernel,
         variant: &Variant,
         shared: bool,
+        cache: Option<&wgpu::PipelineCache>,
     ) -> Result<Self> {
         let label = format!("wgpu-norm.{}", kernel.name());
         let label = label.as_str();
@@ -41,7 +42,7 @@ impl Pipeline {
                     zero_initialize_workgroup_memory: false,
                     ..Default::default()
                 },
-                cache: None,
+                cache,
             });
             Self { pipeline, layout }
         })
@@ -62,6 +63,25 @@ fn shader_module(device: &wgpu::Device, label: &str, text: String) -> wgpu::Shad
     unsafe {
         device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
     }
+}
+
+/// A pipeline cache, empty or with `data`. The device must have the feature.
+///
+/// # Errors
+/// [`Error::Rejected`](crate::Error::Rejected) if the data are of another adapter, driver or version of wgpu.
+#[expect(unsafe_code, reason = "wgpu cannot check data that come from a file")]
+pub(crate) fn new_cache(device: &wgpu::Device, data: Option<&[u8]>) -> Result<wgpu::PipelineCache> {
+    let descriptor = wgpu::PipelineCacheDescriptor {
+        label: Some("wgpu-norm"),
+        data,
+        // An error says more than an empty cache.
+        fallback: false,
+    };
+    // SAFETY: cache.rs gives data that have the checksum of what wgpu once returned, so they are that, unless somebody forged them,
+    // against which the documentation of `Context::load_pipeline_cache` tells to guard the file. wgpu compares adapter and driver.
+    scoped(device, "a pipeline cache", 0, || unsafe {
+        device.create_pipeline_cache(&descriptor)
+    })
 }
 
 fn bind_group_layout(

@@ -5,6 +5,7 @@
 mod common;
 
 mod accuracy;
+mod cache;
 mod construction;
 mod devices;
 mod edges;
