@@ -17,6 +17,7 @@ mod report;
 mod run;
 
 pub use case::Case;
+pub(crate) use device::Tensors;
 pub use device::{Results, results};
 pub use report::{Report, Row};
 pub use run::run;

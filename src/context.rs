@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::pipeline::{self, Pipeline};
 use crate::source::Variant;
+use crate::tune::Book;
 
 /// A wgpu device and queue, what they can do, and the pipelines compiled so far.
 ///
@@ -29,6 +30,7 @@ struct Shared {
     caps: Caps,
     pipelines: Mutex<HashMap<(Kernel, Variant, bool), Arc<Pipeline>>>,
     compile_time: Mutex<Duration>,
+    tunings: Mutex<Book>,
     /// `None` where the device has no such thing.
     cache: Mutex<Option<wgpu::PipelineCache>>,
     /// A poll of a destroyed device frees all its buffers, those too that another thread has mapped and is reading.
@@ -99,6 +101,7 @@ impl Context {
                 caps,
                 pipelines: Mutex::default(),
                 compile_time: Mutex::default(),
+                tunings: Mutex::default(),
                 polls: RwLock::default(),
                 lost: Arc::default(),
             }),
@@ -262,6 +265,12 @@ impl Context {
             self.pipelines().entry(key).or_insert(pipeline).clone(),
             true,
         ))
+    }
+
+    /// The choices of autotuning.
+    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
+        let tunings = self.shared.tunings.lock();
+        tunings.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn pipeline_cache(&self) -> Option<wgpu::PipelineCache> {

@@ -212,6 +212,26 @@ pub enum Error {
         reason: String,
     },
 
+    /// Tunings were measured with something else: another device, driver or version of this crate.
+    #[error("the tunings are for {what} {got:?}, here it is {expected:?}")]
+    ForeignTunings {
+        /// What differs.
+        what: &'static str,
+        /// What it is here.
+        expected: String,
+        /// What it was there.
+        got: String,
+    },
+
+    /// A text is not what [`Context::export_tunings`](crate::Context::export_tunings) writes.
+    #[error("tunings, line {line}: {reason}")]
+    Tunings {
+        /// Which line, from 1; 0 for the text as a whole.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+
     /// Data of a pipeline cache are not used.
     #[error("the pipeline cache is not used: {0}")]
     PipelineCache(String),

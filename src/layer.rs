@@ -7,7 +7,6 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::ops::{Mode, Norm};
 use crate::plan::{BackwardTensors, ForwardTensors, Plan, Running, WarmUp};
-use crate::recipe::Wanted;
 use crate::scope::scoped;
 use crate::tensor::Tensor;
 
@@ -210,13 +209,9 @@ impl Layer {
     /// # Errors
     /// Those of [`Plan::new`] and [`Plan::warm_up`].
     pub fn warm_up(&self, shape: &[usize], mode: Mode) -> Result<WarmUp> {
-        let all = Wanted {
-            input: true,
-            weight: self.weight.is_some(),
-            bias: self.bias.is_some(),
-        };
-        let backward = mode.batch_statistics.then_some(all);
-        self.plan(shape, mode)?.warm_up_passes(false, backward)
+        let plan = self.plan(shape, mode)?;
+        let backward = mode.batch_statistics.then(|| plan.all_gradients());
+        plan.warm_up_passes(false, backward)
     }
 
     /// Normalizes `input` into a new tensor, and submits that work.

@@ -22,6 +22,7 @@ pub mod source;
 mod state;
 mod strategy;
 mod tensor;
+mod tune;
 
 pub use caps::Caps;
 pub use context::Context;
@@ -33,4 +34,5 @@ pub use recipe::{Recipe, Wanted};
 pub use state::State;
 pub use strategy::Strategy;
 pub use tensor::{DType, Tensor};
+pub use tune::{Candidate, Tuned, Tuning};
 pub use wgpu;

@@ -16,6 +16,7 @@ use crate::geometry::Problem;
 use crate::ops::{Mode, Norm};
 use crate::recipe::{Recipe, Wanted};
 use crate::strategy::Strategy;
+use crate::tune::{Candidate, Tuning, is_refusal};
 
 use prepared::Prepared;
 
@@ -37,7 +38,7 @@ pub struct Plan {
     norm: Norm,
     mode: Mode,
     shape: Vec<usize>,
-    strategy: Option<Strategy>,
+    tuning: Tuning,
     /// `None` for tensors without elements.
     problem: Option<Problem>,
     keep_bind_groups: bool,
@@ -50,7 +51,7 @@ pub struct Plan {
 type Lazy = Mutex<Option<Arc<Prepared>>>;
 
 impl Plan {
-    /// A plan for inputs of `shape`.
+    /// A plan for inputs of `shape`, computed as [`Context::autotune`] found best if it was asked, else as the ladder says.
     ///
     /// # Errors
     /// Those of [`Norm::validate_shape`], and [`Error::Limit`] if the tensor is too large for the device.
@@ -60,7 +61,14 @@ impl Plan {
         shape: &[usize],
         mode: Mode,
     ) -> Result<Self> {
-        Self::build(context, norm.into(), shape, mode, None)
+        let norm = norm.into();
+        let tuning = context.tuning(&norm, shape, mode);
+        let tuned = Self::with_tuning(context, norm.clone(), shape, mode, tuning);
+        // A choice that was not measured here: the file that it came from was changed.
+        if tuning != Tuning::default() && is_refusal(&tuned) {
+            return Self::with_tuning(context, norm, shape, mode, Tuning::default());
+        }
+        tuned
     }
 
     /// A plan that reduces groups by `strategy` rather than by the one that the ladder picks:
@@ -75,15 +83,20 @@ impl Plan {
         mode: Mode,
         strategy: Strategy,
     ) -> Result<Self> {
-        Self::build(context, norm.into(), shape, mode, Some(strategy))
+        let candidate = Candidate::with_strategy(strategy);
+        let tuning = Tuning {
+            forward: candidate,
+            backward: candidate,
+        };
+        Self::with_tuning(context, norm.into(), shape, mode, tuning)
     }
 
-    fn build(
+    pub(crate) fn with_tuning(
         context: &Context,
         norm: Norm,
         shape: &[usize],
         mode: Mode,
-        strategy: Option<Strategy>,
+        tuning: Tuning,
     ) -> Result<Self> {
         let plan = Self {
             problem: norm.lower(shape, mode)?,
@@ -91,18 +104,14 @@ impl Plan {
             norm,
             mode,
             shape: shape.to_vec(),
-            strategy,
+            tuning,
             keep_bind_groups: true,
             forward: Default::default(),
             backward: Default::default(),
         };
         // What cannot be done is said here, not at the first use.
         plan.forward_recipe()?;
-        plan.backward_recipe(Wanted {
-            input: true,
-            weight: plan.norm.has_weight(),
-            bias: plan.norm.has_bias(),
-        })?;
+        plan.backward_recipe(plan.all_gradients())?;
         Ok(plan)
     }
 
@@ -116,6 +125,25 @@ impl Plan {
     #[must_use]
     pub const fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// How the passes are computed: as the ladder says, as [`Context::autotune`] measured, or by the strategy that was asked for.
+    #[must_use]
+    pub const fn tuning(&self) -> Tuning {
+        self.tuning
+    }
+
+    pub(crate) const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Those of the input and of whatever parameters the norm has.
+    pub(crate) const fn all_gradients(&self) -> Wanted {
+        Wanted {
+            input: true,
+            weight: self.norm.has_weight(),
+            bias: self.norm.has_bias(),
+        }
     }
 
     /// The shape of input and output.
@@ -151,7 +179,9 @@ impl Plan {
     /// [`Error::Strategy`] if the plan's strategy cannot carry the shape.
     pub fn forward_recipe(&self) -> Result<Option<Recipe>> {
         self.problem
-            .map(|problem| Recipe::forward(&problem, self.context.caps(), self.strategy))
+            .map(|problem| {
+                Recipe::forward(&problem, self.context.caps(), self.tuning.forward.strategy)
+            })
             .transpose()
     }
 
@@ -161,7 +191,10 @@ impl Plan {
     /// [`Error::Strategy`] if the plan's strategy cannot carry the shape.
     pub fn backward_recipe(&self, wanted: Wanted) -> Result<Option<Recipe>> {
         self.problem
-            .map(|problem| Recipe::backward(&problem, self.context.caps(), self.strategy, wanted))
+            .map(|problem| {
+                let strategy = self.tuning.backward.strategy;
+                Recipe::backward(&problem, self.context.caps(), strategy, wanted)
+            })
             .transpose()
     }
 

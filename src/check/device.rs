@@ -30,7 +30,7 @@ pub fn results(context: &Context, case: &Case) -> Result<Results> {
 }
 
 /// All tensors of a case on the device.
-struct Tensors {
+pub(crate) struct Tensors {
     input: Tensor,
     grad_output: Tensor,
     weight: Option<Tensor>,
@@ -50,7 +50,7 @@ struct OwnRunning {
 }
 
 impl Tensors {
-    fn new(context: &Context, case: &Case, plan: &Plan) -> Result<Self> {
+    pub(crate) fn new(context: &Context, case: &Case, plan: &Plan) -> Result<Self> {
         let shape = case.norm.parameter_shape();
         let parameter = |values: &Option<Vec<f32>>| {
             let values = values.as_ref();
@@ -113,6 +113,15 @@ impl Tensors {
     }
 
     fn record(&self, encoder: &mut wgpu::CommandEncoder, plan: &Plan) -> Result<()> {
+        self.record_forward(encoder, plan)?;
+        self.record_backward(encoder, plan)
+    }
+
+    pub(crate) fn record_forward(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        plan: &Plan,
+    ) -> Result<()> {
         let running = self.running.as_ref();
         plan.forward(
             encoder,
@@ -128,7 +137,14 @@ impl Tensors {
                     num_batches_tracked: &running.num_batches_tracked,
                 }),
             },
-        )?;
+        )
+    }
+
+    pub(crate) fn record_backward(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        plan: &Plan,
+    ) -> Result<()> {
         plan.backward(
             encoder,
             &BackwardTensors {

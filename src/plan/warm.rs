@@ -36,12 +36,7 @@ impl Plan {
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::Rejected`] or [`Error::DeviceLost`], as the first use would fail.
     pub fn warm_up(&self) -> Result<WarmUp> {
-        let all = Wanted {
-            input: true,
-            weight: self.norm.has_weight(),
-            bias: self.norm.has_bias(),
-        };
-        self.warm_up_passes(false, Some(all))
+        self.warm_up_passes(false, Some(self.all_gradients()))
     }
 
     /// [`Plan::warm_up`] for inference: the forward pass alone, without [`ForwardTensors::statistics`].

@@ -21,4 +21,5 @@ mod semantics;
 mod sizes;
 mod slices;
 mod sweep;
+mod tuning;
 mod warm;
