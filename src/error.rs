@@ -51,13 +51,15 @@ pub enum Error {
         got: Vec<usize>,
     },
 
-    /// Dimension 1 of the tensor is not the number of channels of the layer.
-    #[error("expected {expected} channels in dimension 1, got {got} (shape {shape:?})")]
+    /// The tensor does not have the channels of the layer.
+    #[error("expected {expected} channels in dimension {dimension}, got {got} (shape {shape:?})")]
     Channels {
         /// Channels of the layer.
         expected: usize,
         /// Channels of the tensor.
         got: usize,
+        /// The dimension that they are counted in.
+        dimension: usize,
         /// Shape of the tensor.
         shape: Vec<usize>,
     },
@@ -114,6 +116,28 @@ pub enum Error {
         expected: usize,
         /// The number of values given.
         got: usize,
+    },
+
+    /// There is no such dimension.
+    #[error("{name} is {axis}, but the rank is {rank}")]
+    Axis {
+        /// Which axis.
+        name: &'static str,
+        /// The index given.
+        axis: usize,
+        /// Number of dimensions.
+        rank: usize,
+    },
+
+    /// Strides lead out of the values, or to the same one twice.
+    #[error("shape {shape:?} with strides {strides:?}: {reason}")]
+    Strides {
+        /// The shape.
+        shape: Vec<usize>,
+        /// The strides, in elements.
+        strides: Vec<usize>,
+        /// What is wrong.
+        reason: String,
     },
 
     /// A size does not fit a limit of the device, or 32-bit indices.

@@ -7,6 +7,7 @@ pub mod check;
 mod clock;
 mod context;
 mod error;
+pub mod fold;
 pub mod geometry;
 pub mod kernel;
 mod layer;

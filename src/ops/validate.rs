@@ -163,6 +163,7 @@ fn channels_first(norm: &Norm, shape: &[usize], min_rank: usize, channels: usize
         return Err(Error::Channels {
             expected: channels,
             got: shape[1],
+            dimension: 1,
             shape: shape.to_vec(),
         });
     }

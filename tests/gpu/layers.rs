@@ -42,6 +42,28 @@ fn a_state_round_trips_into_another_layer() {
 }
 
 #[test]
+fn scale_and_shift_are_the_evaluation() {
+    let layer = Layer::new(context(), BatchNorm::new(3)).unwrap();
+    layer.weight().unwrap().write(&[1.0, -2.0, 3.0]).unwrap();
+    layer.bias().unwrap().write(&[0.5, 0.0, -1.0]).unwrap();
+    layer.forward(&input(5), Mode::TRAINING).unwrap();
+    let fold = layer.scale_shift().unwrap();
+    let (scale, shift) = (fold.scale(), fold.shift());
+    let input = input(4);
+    let output = layer.forward(&input, Mode::EVAL).unwrap().output;
+    let values = input.to_vec().unwrap();
+    for (k, (x, y)) in values.iter().zip(output.to_vec().unwrap()).enumerate() {
+        let folded = x * scale[k / 2 % 3] + shift[k / 2 % 3];
+        assert!((folded - y).abs() < 2e-6, "{folded} {y}");
+    }
+    let plain = Layer::new(context(), InstanceNorm::new(3)).unwrap();
+    assert!(matches!(
+        plain.scale_shift(),
+        Err(Error::Missing("running_mean", _))
+    ));
+}
+
+#[test]
 fn a_state_that_does_not_fit_changes_nothing() {
     let layer = Layer::new(context(), BatchNorm::new(3)).unwrap();
     let good = layer.state().unwrap();
