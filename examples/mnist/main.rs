@@ -12,6 +12,7 @@
 //! cargo run --release --example mnist                        # draws its own digits, needs no files
 //! cargo run --release --example mnist -- --data path/to/mnist
 //! cargo run --release --example mnist -- --comparison 2 --chart learning_rate.svg
+//! cargo run --release --example mnist -- --fold              # and folds batch norm into the dense layers at the end
 //! ```
 //!
 //! It is an ordinary training loop. The dense layers run on the CPU with ndarray; every normalization (forward, backward,
@@ -20,6 +21,7 @@
 mod chart;
 mod data;
 mod digits;
+mod fold;
 mod idx;
 mod model;
 mod norm;
@@ -37,6 +39,7 @@ use wgpu_norm::Context;
 use crate::{
     chart::Panel,
     data::Data,
+    fold::Folded,
     train::{COMPARISONS, Run},
 };
 
@@ -58,6 +61,10 @@ struct Arguments {
     /// Seed of the weights, the shuffling and the drawn digits
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// After training, fold batch norm into the dense layers and compare the two networks on the test images;
+    /// exit status 1 if a logit differs by more than 1e-6 of the largest one
+    #[arg(long)]
+    fold: bool,
     /// Where to write the chart, an SVG file
     #[arg(long, value_name = "PATH", default_value = "mnist.svg")]
     chart: PathBuf,
@@ -87,7 +94,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         context.adapter_info().name
     );
 
-    let mut panels = Vec::new();
+    let (mut panels, mut disagreeing) = (Vec::new(), Vec::<u32>::new());
     for (number, comparison) in (1..).zip(&COMPARISONS) {
         if arguments.comparison.is_some_and(|only| only != number) {
             continue;
@@ -102,8 +109,8 @@ fn run(arguments: &Arguments) -> Result<()> {
             }
             .train(&data)
         };
-        let without = train(false)?;
-        let with = train(true)?;
+        let (without, _) = train(false)?;
+        let (with, model) = train(true)?;
         println!(
             "comparison {number}: without {:.4} with {:.4}",
             without.last_accuracy(),
@@ -116,6 +123,19 @@ fn run(arguments: &Arguments) -> Result<()> {
         });
         // After every comparison, so that an interrupted run leaves what it has.
         chart::write(&arguments.chart, &panels)?;
+        if arguments.fold {
+            let folded = Folded::compare(&model, &data.test, comparison.scale)?;
+            println!("comparison {number}: {}", folded.summary());
+            if !folded.agrees() {
+                disagreeing.push(number);
+            }
+        }
+    }
+    if !disagreeing.is_empty() {
+        return Err(format!(
+            "comparisons {disagreeing:?}: the folded network computes something else"
+        )
+        .into());
     }
     Ok(())
 }

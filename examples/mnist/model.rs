@@ -2,6 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1, Axis, Zip};
 use rand::{Rng, RngExt};
+use wgpu_norm::fold::{Layout, ScaleShift};
 use wgpu_norm::{Context, Mode, Saved};
 
 use crate::{Result, idx::PIXELS, norm::NormLayer};
@@ -19,7 +20,7 @@ pub(crate) enum Init {
 }
 
 /// `output = input * weight + bias`, one sample per row.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Dense {
     /// `[inputs, outputs]`
     weight: Array2<f32>,
@@ -46,6 +47,19 @@ impl Dense {
             output += bias;
         }
         output
+    }
+
+    /// This layer and the batch norm after it as one layer.
+    fn folded(&self, norm: &ScaleShift) -> Result<Self> {
+        let (inputs, outputs) = self.weight.dim();
+        // A copy in the order of the layout, whatever that of the array is.
+        let weight: Vec<f32> = self.weight.iter().copied().collect();
+        let weight = norm.fold_weight(&weight, &Layout::new(&[inputs, outputs], 1))?;
+        let bias = self.bias.as_ref().map(|bias| bias.to_vec());
+        Ok(Self {
+            weight: Array2::from_shape_vec((inputs, outputs), weight)?,
+            bias: Some(norm.fold_bias(bias.as_deref())?.into()),
+        })
     }
 
     fn grad_input(&self, grad_output: &Array2<f32>) -> Array2<f32> {
@@ -113,13 +127,35 @@ impl Mlp {
         Ok(Self { hidden, output })
     }
 
-    /// The most likely class of every image; batch norm uses its running statistics.
-    pub(crate) fn predict(&self, images: Array2<f32>) -> Result<Vec<u8>> {
+    /// The same network for test time, without batch norm: it stands right after a dense layer, before `ReLU`,
+    /// and is folded into that layer's weight and bias.
+    pub(crate) fn folded(&self) -> Result<Self> {
+        let fold = |layer: &Hidden| {
+            let Hidden { dense, norm } = layer;
+            let dense = match norm {
+                Some(norm) => dense.folded(&norm.scale_shift()?)?,
+                None => dense.clone(),
+            };
+            Ok(Hidden { dense, norm: None })
+        };
+        Ok(Self {
+            hidden: self.hidden.iter().map(fold).collect::<Result<_>>()?,
+            output: self.output.clone(),
+        })
+    }
+
+    /// The logits of every image, `[N, 10]`; batch norm uses its running statistics.
+    pub(crate) fn logits(&self, images: Array2<f32>) -> Result<Array2<f32>> {
         let mut values = images;
         for layer in &self.hidden {
             (values, _) = layer.forward(&values, Mode::EVAL)?;
         }
-        let logits = self.output.forward(&values);
+        Ok(self.output.forward(&values))
+    }
+
+    /// The most likely class of every image.
+    pub(crate) fn predict(&self, images: Array2<f32>) -> Result<Vec<u8>> {
+        let logits = self.logits(images)?;
         let largest = |row: ArrayView1<'_, f32>| {
             (1..CLASSES).fold(0, |best, i| if row[i] > row[best] { i } else { best })
         };

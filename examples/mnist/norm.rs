@@ -1,6 +1,7 @@
 //! Batch normalization on the GPU, for a network on the CPU: every call of wgpu-norm in the training loop is here.
 
 use ndarray::Array2;
+use wgpu_norm::fold::ScaleShift;
 use wgpu_norm::{BatchNorm, Context, Layer, Mode, Saved, Tensor};
 
 use crate::Result;
@@ -32,6 +33,11 @@ impl NormLayer {
         let input = upload(&self.context, input)?;
         let forward = self.layer.forward(&input, mode)?;
         Ok((download(&forward.output)?, forward.saved))
+    }
+
+    /// What the layer does at test time: to be folded into the dense layer before it.
+    pub(crate) fn scale_shift(&self) -> Result<ScaleShift> {
+        Ok(self.layer.scale_shift()?)
     }
 
     /// The gradient of the input; weight and bias take a step of SGD.

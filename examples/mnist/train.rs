@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Test images that pass through the network at once.
-const TEST_BATCH: usize = 1000;
+pub(crate) const TEST_BATCH: usize = 1000;
 /// Points of the chart per epoch.
 const TESTS_PER_EPOCH: usize = 4;
 
@@ -23,7 +23,7 @@ pub(crate) struct Comparison {
     batch_size: usize,
     init: Init,
     /// Factor of the pixels, which are 0 to 255.
-    scale: f32,
+    pub(crate) scale: f32,
 }
 
 const FIRST: Comparison = Comparison {
@@ -77,7 +77,8 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    pub(crate) fn train(&self, data: &Data) -> Result<Curve> {
+    /// Test accuracy along the way, and the trained network.
+    pub(crate) fn train(&self, data: &Data) -> Result<(Curve, Mlp)> {
         let Comparison {
             learning_rate,
             batch_size,
@@ -110,7 +111,7 @@ impl Run<'_> {
             }
         }
         progress.finish();
-        Ok(curve)
+        Ok((curve, model))
     }
 
     fn progress_bar(&self, steps_per_epoch: usize) -> ProgressBar {
@@ -131,7 +132,7 @@ fn batches(order: &[usize], batch_size: usize) -> impl Iterator<Item = &[usize]>
 }
 
 /// The share of test images that are recognized.
-fn test(model: &Mlp, images: &Labelled, scale: f32) -> Result<f64> {
+pub(crate) fn test(model: &Mlp, images: &Labelled, scale: f32) -> Result<f64> {
     let all: Vec<usize> = (0..images.len()).collect();
     let mut right = 0;
     for indices in all.chunks(TEST_BATCH) {
