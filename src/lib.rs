@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod activation;
 mod adapter;
 mod cache;
 mod caps;
@@ -25,6 +26,7 @@ mod strategy;
 mod tensor;
 mod tune;
 
+pub use activation::Activation;
 pub use caps::Caps;
 pub use context::Context;
 pub use error::{Error, Result};

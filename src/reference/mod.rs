@@ -32,6 +32,7 @@
 //! Running statistics move by `running = (1 - momentum) * running + momentum * batch` to the mean and the *unbiased*
 //! variance var * n / (n - 1), averaged over the samples for instance norm; see [`forward`] for when.
 
+mod activation;
 mod parameters;
 mod statistics;
 #[cfg(test)]

@@ -1,3 +1,4 @@
+mod activations;
 mod edges;
 mod gradients;
 

@@ -5,7 +5,7 @@ use crate::ops::{BatchNorm, LayerNorm, Mode};
 use crate::reference::{Gradients, Parameters, backward, forward};
 
 /// The derivatives of `loss` at `values`, by central differences.
-fn differences(values: &[f64], loss: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+pub(super) fn differences(values: &[f64], loss: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     // Truncation (h²) and rounding (1e-16 / h) both come to about 1e-10.
     const STEP: f64 = 1e-5;
     let at = |index: usize, step: f64| {
