@@ -31,24 +31,63 @@
 //!
 //! Running statistics move by `running = (1 - momentum) * running + momentum * batch` to the mean and the *unbiased*
 //! variance var * n / (n - 1), averaged over the samples for instance norm; see [`forward`] for when.
+//!
+//! What may surround a norm is a [`Block`]: `s` the input of the norm, `act` an [`Activation`], sums per element.
+//!
+//! ```text
+//! batch, instance, group  output = act(x̂ * weight + bias + residual)            s = input
+//! layer, RMS              output = act(x̂ * weight + bias)                       s = input + residual = residual_output
+//!
+//! h                       grad_output * act'(x̂ * weight + bias + residual), which takes the place of grad_output above
+//! grad_residual           batch, instance, group: h          layer, RMS: grad_input
+//! grad_input              layer and RMS norm with a residual: that above + grad_residual_output
+//! ```
+//!
+//! A weight may be stored as its distance from 1 and count as 1 + weight, whose gradient is the same. Weight and bias may be
+//! those of each sample. Padding is taken out of the tensors before all this, so that n counts none of it, and all results
+//! there are 0; a group of less than two elements does not move the running statistics.
+//!
+//! The second derivative, of `sum(grad_input * u)`, with averages `< >` over the group and g = `grad_output` * weight, follows
+//! from the formula of `grad_input` by `dx̂/dx v = rstd * (v - <v> - x̂ * <x̂ * v>)` and `drstd/dx = -rstd² * x̂ / n`:
+//!
+//! ```text
+//! with respect to grad_output  weight * b        b = rstd * (u - <u> - x̂ * <u * x̂>)
+//!                 weight       sum(grad_output * b)                over all elements that share the weight
+//!                 input        -rstd² * (<g * x̂> * (u - <u>) + <u * x̂> * (g - <g>)
+//!                                        + x̂ * (<g * u> - <g> * <u> - 3 * <g * x̂> * <u * x̂>))
+//!                              RMS norm: <u> = <g> = 0 in all three; with running statistics b = rstd * u, and 0
+//! ```
 
 mod activation;
+mod block;
+mod normalized;
+mod padding;
 mod parameters;
+mod pass;
+mod shape;
 mod statistics;
 #[cfg(test)]
 mod tests;
 
+pub use block::{Block, Tensors};
+pub use padding::valid_from_lengths;
 pub use parameters::Parameters;
+pub use shape::Channels;
 
-use crate::error::{Error, Result};
-use crate::ops::{Mode, Norm, elements};
-use statistics::{Place, Statistics, averages, places};
+#[cfg(doc)]
+use crate::activation::Activation;
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
+use crate::ops::{Mode, Norm};
 
 /// What [`forward`] returns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forward {
     /// Shape of the input.
     pub output: Vec<f64>,
+    /// Input + residual, in a [`Block`] that adds them before the norm; shape of the input.
+    pub residual_output: Option<Vec<f64>>,
     /// The means that normalized, one per group in order: batch `[C]`, instance `[N * C]`, group `[N * num_groups]`,
     /// layer and RMS norm `[rows]` (RMS norm: 0). With running statistics in evaluation: those, `[C]`.
     pub mean: Vec<f64>,
@@ -67,10 +106,23 @@ pub struct Forward {
 pub struct Gradients {
     /// Shape of the input.
     pub grad_input: Vec<f64>,
+    /// Shape of the input; `None` where there is no residual.
+    pub grad_residual: Option<Vec<f64>>,
     /// Shape of the weight; `None` where there is none.
     pub grad_weight: Option<Vec<f64>>,
     /// Shape of the bias; `None` where there is none.
     pub grad_bias: Option<Vec<f64>>,
+}
+
+/// What [`Block::double_backward`] returns: the gradients of a function of `grad_input`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DoubleGradients {
+    /// With respect to the input, of its shape.
+    pub grad_input: Vec<f64>,
+    /// With respect to the weight, of its shape; `None` where there is none. The bias has no influence.
+    pub grad_weight: Option<Vec<f64>>,
+    /// With respect to `grad_output`, of the shape of the input.
+    pub grad_grad_output: Vec<f64>,
 }
 
 /// Normalizes `input` of shape `shape`; formulas and sources at the [module](self).
@@ -91,25 +143,7 @@ pub fn forward(
     input: &[f64],
     parameters: &Parameters,
 ) -> Result<Forward> {
-    let normalized = Normalized::new(norm, mode, shape, input, parameters)?;
-    let output = (normalized.placed_values())
-        .map(|(place, value)| {
-            value * parameters.weight_at(place.parameter) + parameters.bias_at(place.parameter)
-        })
-        .collect();
-
-    let mut running = parameters.clone();
-    if norm.uses_batch_statistics(mode) && mode.update_running && !input.is_empty() {
-        running.update_running(norm, &normalized.statistics);
-    }
-    Ok(Forward {
-        output,
-        mean: normalized.statistics.mean,
-        var: normalized.statistics.var,
-        running_mean: running.running_mean,
-        running_var: running.running_var,
-        num_batches_tracked: running.num_batches_tracked,
-    })
+    Block::new(norm).forward(mode, &Tensors::new(shape, input, parameters))
 }
 
 /// The gradients of `sum(output * grad_output)`; formulas at the [module](self).
@@ -127,117 +161,6 @@ pub fn backward(
     parameters: &Parameters,
     grad_output: &[f64],
 ) -> Result<Gradients> {
-    let normalized = Normalized::new(norm, mode, shape, input, parameters)?;
-    length(shape, grad_output)?;
-    let mut grad_weight = parameters.weight.as_ref().map(|w| vec![0.0; w.len()]);
-    let mut grad_bias = parameters.bias.as_ref().map(|b| vec![0.0; b.len()]);
-    for ((place, value), grad) in normalized.placed_values().zip(grad_output) {
-        if let Some(grad_weight) = &mut grad_weight {
-            grad_weight[place.parameter] += grad * value;
-        }
-        if let Some(grad_bias) = &mut grad_bias {
-            grad_bias[place.parameter] += grad;
-        }
-    }
-    let grad_values: Vec<f64> = (normalized.places.iter().zip(grad_output))
-        .map(|(place, grad)| grad * parameters.weight_at(place.parameter))
-        .collect();
-    Ok(Gradients {
-        grad_input: normalized.grad_input(norm, mode, &grad_values),
-        grad_weight,
-        grad_bias,
-    })
-}
-
-/// The input with its statistics, and what both passes need of it.
-struct Normalized {
-    places: Vec<Place>,
-    statistics: Statistics,
-    /// 1 / sqrt(var + eps) of each group.
-    rstd: Vec<f64>,
-    /// x̂ = (x - mean) * rstd of each element.
-    values: Vec<f64>,
-}
-
-impl Normalized {
-    fn new(
-        norm: &Norm,
-        mode: Mode,
-        shape: &[usize],
-        input: &[f64],
-        parameters: &Parameters,
-    ) -> Result<Self> {
-        norm.validate_shape(shape, mode)?;
-        parameters.validate(norm)?;
-        length(shape, input)?;
-        let running = parameters
-            .running()
-            .filter(|_| !norm.uses_batch_statistics(mode));
-        let places = places(norm, running.is_some(), shape);
-        let statistics = match running {
-            Some(running) => running,
-            None => Statistics::of_batch(norm, shape, &places, input)?,
-        };
-        let rstd: Vec<f64> = statistics
-            .var
-            .iter()
-            .map(|var| rstd(*var, norm.eps()))
-            .collect();
-        let values = (places.iter().zip(input))
-            .map(|(place, x)| (x - statistics.mean[place.group]) * rstd[place.group])
-            .collect();
-        Ok(Self {
-            places,
-            statistics,
-            rstd,
-            values,
-        })
-    }
-
-    /// Where each element belongs, and its x̂.
-    fn placed_values(&self) -> impl Iterator<Item = (&Place, &f64)> {
-        self.places.iter().zip(&self.values)
-    }
-
-    /// `grad_input` from g = `grad_output` * weight.
-    fn grad_input(&self, norm: &Norm, mode: Mode, grad_values: &[f64]) -> Vec<f64> {
-        let groups = self.rstd.len();
-        if !norm.uses_batch_statistics(mode) {
-            return (self.placed_values().zip(grad_values))
-                .map(|((place, _), grad)| self.rstd[place.group] * grad)
-                .collect();
-        }
-        let through_mean = match norm {
-            Norm::Rms(_) => vec![0.0; groups],
-            _ => averages(groups, &self.places, grad_values.iter().copied()),
-        };
-        let products = (self.values.iter().zip(grad_values)).map(|(value, grad)| value * grad);
-        let through_var = averages(groups, &self.places, products);
-        (self.placed_values().zip(grad_values))
-            .map(|((place, value), grad)| {
-                let group = place.group;
-                self.rstd[group] * (grad - through_mean[group] - value * through_var[group])
-            })
-            .collect()
-    }
-}
-
-/// 1 / sqrt(var + eps), and 0 where that is 1 / 0: a constant group then gives the bias and no gradient.
-fn rstd(var: f64, eps: f64) -> f64 {
-    if var + eps == 0.0 {
-        return 0.0;
-    }
-    1.0 / (var + eps).sqrt()
-}
-
-fn length(shape: &[usize], values: &[f64]) -> Result<()> {
-    let expected = elements(shape)?;
-    if values.len() == expected {
-        return Ok(());
-    }
-    Err(Error::Length {
-        shape: shape.to_vec(),
-        expected,
-        got: values.len(),
-    })
+    let tensors = Tensors::new(shape, input, parameters);
+    Block::new(norm).backward(mode, &tensors, grad_output, None)
 }

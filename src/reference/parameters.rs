@@ -5,9 +5,9 @@ use crate::ops::Norm;
 /// Weight, bias and running statistics of a layer, in f64; each `None` where the layer has none.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Parameters {
-    /// Shape [`Norm::parameter_shape`].
+    /// Shape [`Norm::parameter_shape`]; in a [`Block`](super::Block) with weights of each sample `[N, C]`.
     pub weight: Option<Vec<f64>>,
-    /// Shape [`Norm::parameter_shape`].
+    /// The same shape.
     pub bias: Option<Vec<f64>>,
     /// `[C]`.
     pub running_mean: Option<Vec<f64>>,
@@ -31,24 +31,25 @@ impl Parameters {
         }
     }
 
-    /// Checks that there is what `norm` has, in its length, and nothing else.
-    pub(super) fn validate(&self, norm: &Norm) -> Result<()> {
+    /// Checks that there is what `norm` has, weight and bias of `shape`, and nothing else.
+    pub(super) fn validate(&self, norm: &Norm, shape: &[usize]) -> Result<()> {
         let running = norm.tracks_running_stats();
-        for (name, has, values) in [
-            ("weight", norm.has_weight(), &self.weight),
-            ("bias", norm.has_bias(), &self.bias),
-            ("running_mean", running, &self.running_mean),
-            ("running_var", running, &self.running_var),
+        let own = norm.parameter_shape();
+        for (name, has, values, shape) in [
+            ("weight", norm.has_weight(), &self.weight, shape),
+            ("bias", norm.has_bias(), &self.bias, shape),
+            ("running_mean", running, &self.running_mean, &own),
+            ("running_var", running, &self.running_var, &own),
         ] {
             match values {
                 None if has => return Err(Error::Missing(name, "the configuration has it")),
                 Some(_) if !has => {
                     return Err(Error::Unexpected(name, "the configuration has none"));
                 }
-                Some(values) if values.len() != len(norm) => {
+                Some(values) if values.len() != product(shape) => {
                     return Err(Error::Shape {
                         tensor: name,
-                        expected: norm.parameter_shape(),
+                        expected: shape.to_vec(),
                         got: vec![values.len()],
                     });
                 }
@@ -56,11 +57,6 @@ impl Parameters {
             }
         }
         Ok(())
-    }
-
-    /// The weight at an index of it; 1 where there is none.
-    pub(super) fn weight_at(&self, index: usize) -> f64 {
-        self.weight.as_ref().map_or(1.0, |weight| weight[index])
     }
 
     /// The bias at an index of it; 0 where there is none.
@@ -73,28 +69,43 @@ impl Parameters {
         Some(Statistics {
             mean: self.running_mean.clone()?,
             var: self.running_var.clone()?,
-            count: 0,
+            count: Vec::new(),
         })
     }
 
     /// Moves the running statistics, where there are any, towards those of a batch, and counts the batch.
     ///
-    /// `batch` has one group per channel, or one per sample and channel; then the samples are averaged.
+    /// `batch` has one group per channel, or one per sample and channel; then the samples are averaged. Groups of less than two
+    /// elements, which have no unbiased variance, are left out, and so is a batch without any other.
     pub(super) fn update_running(&mut self, norm: &Norm, batch: &Statistics) {
         let Some(momentum) = norm.running_momentum() else {
             return;
         };
+        if batch.count.iter().all(|count| *count < 2) {
+            return;
+        }
         self.num_batches_tracked = self.num_batches_tracked.saturating_add(1);
         let factor = momentum.unwrap_or(1.0 / self.num_batches_tracked as f64);
-        let n = batch.count as f64;
-        let unbiased: Vec<f64> = batch.var.iter().map(|var| var * n / (n - 1.0)).collect();
-        for (running, batch) in [
+        let unbiased = (batch.var.iter().zip(&batch.count)).map(|(var, count)| {
+            let n = *count as f64;
+            var * n / (n - 1.0)
+        });
+        let unbiased: Vec<f64> = unbiased.collect();
+        for (running, values) in [
             (&mut self.running_mean, &batch.mean),
             (&mut self.running_var, &unbiased),
         ] {
+            let channels = norm.parameter_shape()[0];
             for (channel, value) in running.iter_mut().flatten().enumerate() {
-                let average = average_over_samples(batch, channel, norm.parameter_shape()[0]);
-                *value = (1.0 - factor) * *value + factor * average;
+                let of_channel = (values.iter().zip(&batch.count)).skip(channel);
+                let counted = of_channel
+                    .step_by(channels)
+                    .filter(|(_, count)| **count >= 2);
+                let samples = counted.clone().count();
+                if samples > 0 {
+                    let average = counted.map(|(value, _)| value).sum::<f64>() / samples as f64;
+                    *value = (1.0 - factor) * *value + factor * average;
+                }
             }
         }
     }
@@ -102,13 +113,9 @@ impl Parameters {
 
 /// The number of elements of a parameter; a number over any memory if it does not fit `usize`.
 fn len(norm: &Norm) -> usize {
-    let shape = norm.parameter_shape();
-    shape.into_iter().fold(1, usize::saturating_mul)
+    product(&norm.parameter_shape())
 }
 
-/// The average of one channel's entries in `[samples * channels]`.
-fn average_over_samples(values: &[f64], channel: usize, channels: usize) -> f64 {
-    let samples = values.len() / channels;
-    let of_channel = values.iter().skip(channel).step_by(channels);
-    of_channel.sum::<f64>() / samples as f64
+fn product(shape: &[usize]) -> usize {
+    shape.iter().copied().fold(1, usize::saturating_mul)
 }

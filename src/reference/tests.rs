@@ -1,6 +1,9 @@
 mod activations;
+mod blocks;
+mod double;
 mod edges;
 mod gradients;
+mod padding;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 

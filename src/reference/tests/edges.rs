@@ -4,7 +4,7 @@ use super::{MODES, assert_close, configurations, random, random_parameters};
 use crate::error::Error;
 use crate::ops::{BatchNorm, LayerNorm, Mode, Norm, RmsNorm};
 use crate::reference::statistics::places;
-use crate::reference::{Parameters, backward, forward};
+use crate::reference::{Block, Parameters, backward, forward};
 
 #[test]
 fn an_empty_batch_gives_nothing_and_changes_nothing() {
@@ -72,7 +72,8 @@ fn a_constant_group_gives_the_bias_and_finite_gradients() {
                 &grad_output,
             )
             .unwrap();
-            for (output, place) in got.output.iter().zip(places(&norm, false, &shape)) {
+            let sizes = Block::new(&norm).sizes(&shape);
+            for (output, place) in got.output.iter().zip(places(&norm, sizes, false, false)) {
                 assert_eq!(*output, parameters.bias_at(place.parameter));
             }
             assert!(got.var.iter().all(|var| *var == 0.0));

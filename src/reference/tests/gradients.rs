@@ -107,6 +107,7 @@ fn small_gradients_by_hand() {
     .unwrap();
     let expected = Gradients {
         grad_input: vec![1.5, 15.0],
+        grad_residual: None,
         grad_weight: Some(vec![20.5]),
         grad_bias: Some(vec![11.0]),
     };
