@@ -4,7 +4,8 @@
     needs: pip install torch safetensors numpy
     usage: python scripts/generate_cases.py [FOLDER]        (default: tests/cases beside this script's folder)
 
-One safetensors file per case; in FOLDER/later those that need what the crate does not have yet (marked * below).
+One safetensors file per case; in FOLDER/later those that need what the kernels do not have yet (marked * below), and in
+FOLDER/reference those that only `reference::Block` has (marked +), which the example `check` does not read.
 Metadata, all text, with the defaults of a key that is missing:
     op                batch_norm | layer_norm | instance_norm | group_norm | rms_norm
     eps               1e-5
@@ -13,6 +14,10 @@ Metadata, all text, with the defaults of a key that is missing:
     num_groups        group_norm only
     normalized_shape  layer_norm and rms_norm only, such as "4,5"
     channels_last *   true | false: the input is [N, ..., C]; default false
+    channels_first +  true | false: layer_norm and rms_norm over the C of [N, C, ...]; default false
+    per_sample +      true | false: weight and bias are [N, C] (of layer_norm and rms_norm [N, D]); default false
+    zero_centered_weight +  true | false: multiply by 1 + weight; default false
+    length_axis +     the dimension along which the samples end after `lengths`
     activation *      none | relu | leaky_relu (slope 0.01) | silu | gelu (exact) | gelu_tanh | sigmoid | tanh; default none
 Tensors:
     input                           F32, F16 *, BF16 *
@@ -22,9 +27,14 @@ Tensors:
     grad_output                     as input; missing: the case has no backward
     residual *                      as input: layer and RMS norm normalize input + residual, the others add it after weight
                                     and bias and before the activation
+    lengths +                       I64, [N]: all results behind them are 0
+    grad_residual_output +          as input: gradient of the residual_output of layer and RMS norm; missing: 0
+    grad_grad_input +               as input: gradient of a function of grad_input
     expected.output, expected.running_mean, expected.running_var,
     expected.grad_input, expected.grad_weight, expected.grad_bias,
-    expected.residual_output *  (input + residual, of layer and RMS norm), expected.grad_residual *    F64
+    expected.residual_output *  (input + residual, of layer and RMS norm), expected.grad_residual *,
+    expected.double_grad_input +, expected.double_grad_weight +, expected.grad_grad_output + (the gradients of
+    sum(grad_input * grad_grad_input))    F64
 
 The expectations are computed in f64 from the inputs as rounded to their type. Random numbers are seeded by the name of the case,
 so that a case added or changed leaves the files of the others alone.
@@ -185,9 +195,54 @@ def later_cases():
                channels_last=True, activation="relu")
 
 
+def reference_cases():
+    def case(name, op, shape, training=TRAIN, **settings):
+        if op in ROWS:
+            settings.setdefault("normalized_shape", (shape[1],) if settings.get("channels_first") else shape[-1:])
+        if op == "rms_norm":
+            settings.setdefault("affine", "weight")
+        return f"{op}_{name}", dict(op=op, shape=shape, training=training, **settings)
+
+    for op in ROWS:
+        yield case("channels_first_4d", op, (2, 6, 3, 4), channels_first=True)
+        yield case("channels_first_residual_gelu_3d", op, (2, 5, 7), channels_first=True, residual=True, activation="gelu")
+        yield case("residual_both_gradients_silu", op, (3, 4, 8), residual=True, residual_gradient=True, activation="silu")
+        yield case("per_sample_zero_centered", op, (3, 4, 8), per_sample=True, zero_centered_weight=True)
+        yield case("zero_centered_2d", op, (5, 9), zero_centered_weight=True)
+    yield case("per_sample_channels_first", "layer_norm", (2, 6, 3, 4), channels_first=True, per_sample=True)
+
+    yield case("per_sample_relu", "batch_norm", (3, 4, 5), per_sample=True, activation="relu")
+    yield case("eval_per_sample", "batch_norm", (3, 4, 5), EVAL, per_sample=True)
+    yield case("per_sample_2d", "batch_norm", (7, 4), per_sample=True, affine="weight")
+    yield case("per_sample", "instance_norm", (3, 4, 5, 2), per_sample=True, tracked=False)
+    yield case("per_sample_channels_last_residual_tanh", "instance_norm", (3, 5, 2, 4), per_sample=True, tracked=False,
+               channels_last=True, residual=True, activation="tanh")
+    yield case("per_sample_zero_centered_silu", "group_norm", (3, 6, 5), num_groups=2, per_sample=True,
+               zero_centered_weight=True, activation="silu")
+
+    yield case("lengths", "batch_norm", (4, 3, 7), lengths=(7, 1, 0, 4), length_axis=2)
+    yield case("lengths_channels_last_residual_relu", "batch_norm", (3, 6, 4), lengths=(2, 6, 5), length_axis=1,
+               channels_last=True, residual=True, activation="relu")
+    yield case("eval_lengths_sigmoid", "batch_norm", (3, 4, 6), EVAL, lengths=(2, 6, 5), length_axis=2, activation="sigmoid")
+    yield case("lengths_tracked", "instance_norm", (3, 4, 6), lengths=(2, 6, 5), length_axis=2)
+    yield case("lengths_rows", "layer_norm", (3, 5, 8), lengths=(5, 0, 2), length_axis=1)
+    yield case("lengths_in_rows", "layer_norm", (3, 4, 6), normalized_shape=(4, 6), lengths=(6, 1, 3), length_axis=2)
+    yield case("lengths_in_rows_residual", "rms_norm", (3, 8), lengths=(8, 3, 5), length_axis=1, residual=True,
+               residual_gradient=True)
+
+    for op, shape, settings in (("layer_norm", (4, 9), {}), ("rms_norm", (4, 9), {}), ("batch_norm", (5, 3, 4), {}),
+                                ("instance_norm", (2, 3, 6), {"tracked": False}), ("group_norm", (2, 6, 3), {"num_groups": 2})):
+        yield case("double_backward", op, shape, double=True, **settings)
+    yield case("double_backward_plain_eps_1", "layer_norm", (3, 2, 4), normalized_shape=(2, 4), affine="", eps=1.0, double=True)
+    yield case("eval_double_backward", "batch_norm", (5, 3, 4), EVAL, double=True)
+    yield case("double_backward_channels_first", "layer_norm", (2, 5, 3), channels_first=True, double=True)
+    yield case("double_backward_lengths", "batch_norm", (3, 2, 6), lengths=(2, 6, 5), length_axis=2, double=True)
+
+
 def build(name, op, shape, training, affine="weight,bias", tracked=True, backward=True, eps=1e-5, momentum=0.1,
           batches=4, num_groups=None, normalized_shape=None, mean=None, std=None, constant_channel=None, explicit=True,
-          residual=False, activation="none", channels_last=False, dtype="float32"):
+          residual=False, activation="none", channels_last=False, dtype="float32", channels_first=False, per_sample=False,
+          zero_centered_weight=False, lengths=None, length_axis=None, residual_gradient=False, double=False):
     """The metadata and the tensors of a case. `explicit=False` leaves out every setting that has its default."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     mean = random.uniform(0.5, 3.0) if mean is None else mean
@@ -196,10 +251,11 @@ def build(name, op, shape, training, affine="weight,bias", tracked=True, backwar
     if constant_channel is not None:
         tensors["input"][:, constant_channel] = 1.5
     parameter_shape = normalized_shape or (shape[-1 if channels_last else 1],)
+    affine_shape = (shape[0], *parameter_shape) if per_sample else parameter_shape
     if "weight" in affine:
-        tensors["weight"] = random.normal(1.0, 0.5, parameter_shape)
+        tensors["weight"] = random.normal(0.0 if zero_centered_weight else 1.0, 0.5, affine_shape)
     if "bias" in affine:
-        tensors["bias"] = random.normal(0.0, 1.0, parameter_shape)
+        tensors["bias"] = random.normal(0.0, 1.0, affine_shape)
     if tracked and op in RUNNING:
         tensors["running_mean"] = random.normal(mean, std, parameter_shape)
         tensors["running_var"] = std**2 * random.uniform(0.5, 1.5, parameter_shape)
@@ -207,6 +263,10 @@ def build(name, op, shape, training, affine="weight,bias", tracked=True, backwar
         tensors["grad_output"] = random.normal(0.2, 1.0, shape)
     if residual:
         tensors["residual"] = random.normal(-0.5, 1.0, shape)
+    if residual_gradient:
+        tensors["grad_residual_output"] = random.normal(0.1, 1.0, shape)
+    if double:
+        tensors["grad_grad_input"] = random.normal(-0.3, 1.0, shape)
     tensors = {key: torch.from_numpy(value.astype(np.float32)) for key, value in tensors.items()}
     for key in {"input", "residual", "grad_output"} & tensors.keys():
         tensors[key] = tensors[key].to(getattr(torch, dtype))
@@ -227,6 +287,12 @@ def build(name, op, shape, training, affine="weight,bias", tracked=True, backwar
         metadata["activation"] = activation
     if channels_last:
         metadata["channels_last"] = "true"
+    if lengths is not None:
+        tensors["lengths"] = torch.tensor(lengths)
+        metadata["length_axis"] = str(length_axis)
+    flags = {"channels_first": channels_first, "per_sample": per_sample, "zero_centered_weight": zero_centered_weight}
+    metadata |= {key: "true" for key, value in flags.items() if value}
+    settings |= flags | {"length_axis": length_axis}
     settings |= {"num_groups": num_groups, "normalized_shape": normalized_shape}
     return metadata, tensors, settings | {"activation": activation, "channels_last": channels_last}
 
@@ -234,14 +300,81 @@ def build(name, op, shape, training, affine="weight,bias", tracked=True, backwar
 def block(op, settings, t):
     """The output with all that may surround the norm; `residual_output` of `t` is set where there is one."""
     activation = ACTIVATIONS[settings["activation"]]
-    if "residual" in t and op in ROWS:
-        t["residual_output"] = t["input"] + t["residual"]
-        return activation(normalize(op, settings, t | {"input": t["residual_output"]}))
+    source, target = 0, 0  # where the channels are, and where PyTorch has them
     if settings["channels_last"]:
-        output = normalize(op, settings, t | {"input": t["input"].movedim(-1, 1)}).movedim(1, -1)
-    else:
-        output = normalize(op, settings, t)
-    return activation(output + t["residual"] if "residual" in t else output)
+        source, target = -1, 1
+    if settings["channels_first"]:
+        source, target = 1, -1
+    t = t | {"input": t["input"]}
+    if "residual" in t and op in ROWS:
+        t["input"] = t["input"] + t["residual"]
+    outer = t["input"]
+    t["input"] = outer.movedim(source, target)
+    output = (ragged if "lengths" in t else affine)(op, settings, t).movedim(target, source)
+    if "residual" in t and op not in ROWS:
+        output = output + t["residual"]
+    output = activation(output)
+    if "lengths" in t:
+        axis = settings["length_axis"]
+        position = torch.arange(output.shape[axis]).view([-1 if k == axis else 1 for k in range(output.dim())])
+        valid = position < t["lengths"].view(-1, *[1] * (output.dim() - 1))
+        output, outer = output * valid, outer * valid
+    return output, outer
+
+
+def affine(op, settings, t):
+    """The norm with a weight of each sample or one stored as its distance from 1, by what PyTorch has."""
+    t = dict(t)
+    if settings["zero_centered_weight"]:
+        t["weight"] = 1 + t["weight"]
+    if not settings["per_sample"]:
+        return normalize(op, settings, t)
+    x = normalize(op, settings, {key: value for key, value in t.items() if key not in ("weight", "bias")})
+    ones = [1] * (x.dim() - 2)  # [N, C] becomes [N, C, 1, ...], and for rows [N, 1, ..., D]
+    shape = (x.shape[0], *ones, x.shape[-1]) if op in ROWS else (*x.shape[:2], *ones)
+    for key, function in (("weight", torch.mul), ("bias", torch.add)):
+        if key in t:
+            x = function(x, t[key].view(shape))
+    return x
+
+
+def ragged(op, settings, t):
+    """The norm of samples that end after `lengths`, by norms of tensors without padding; 0 behind the end."""
+    x, lengths = t["input"], t["lengths"].tolist()
+    axis = settings["length_axis"]
+    if settings["channels_last"]:  # x is [N, C, ...] here
+        axis += 1
+    if settings["training"] and op == "batch_norm":  # all points of all samples, one after the other
+        valid = torch.cat([sample.narrow(axis - 1, 0, length) for sample, length in zip(x, lengths)], axis - 1)
+        normalized = affine(op, settings, t | {"input": valid.transpose(0, 1)}).transpose(0, 1)
+        pieces = normalized.split(lengths, axis - 1)
+    else:  # every sample for itself
+        pieces, running = [], [[], []]
+        for sample, length in zip(x, lengths):
+            own = dict(t)
+            for key in ("running_mean", "running_var"):
+                if key in t:
+                    own[key] = t[key].clone()
+            own["input"] = sample.narrow(axis - 1, 0, length).unsqueeze(0)
+            within = dict(settings)
+            dimension = axis - x.dim() + len(settings["normalized_shape"] or ())
+            if op in ROWS and dimension >= 0:  # the rows themselves are cut
+                sizes = list(settings["normalized_shape"])
+                sizes[dimension] = length
+                within["normalized_shape"] = sizes
+                own |= {key: t[key].narrow(dimension, 0, length) for key in ("weight", "bias") if key in t}
+            pieces.append(affine(op, within, own)[0] if length else own["input"][0])
+            for values, key in zip(running, ("running_mean", "running_var")):
+                values.append(own.get(key))
+        for values, key in zip(running, ("running_mean", "running_var")):
+            if key in t:  # linear in the batch's statistics, whose average over the samples it takes
+                t[key].copy_(torch.stack(values).mean(0))
+    padded = []
+    for piece in pieces:
+        rest = list(piece.shape)
+        rest[axis - 1] = x.shape[axis] - rest[axis - 1]
+        padded.append(torch.cat([piece, piece.new_zeros(rest)], axis - 1))
+    return torch.stack(padded)
 
 
 def normalize(op, settings, t):
@@ -267,16 +400,29 @@ def normalize(op, settings, t):
 
 def expectations(op, settings, tensors):
     """What PyTorch makes of the tensors in f64: output, running statistics and gradients."""
-    t = {key: value.to(torch.float64, copy=True) for key, value in tensors.items()}
+    t = {key: value.to(torch.float64, copy=True) if key != "lengths" else value for key, value in tensors.items()}
     leaves = [key for key in ("input", "weight", "bias", "residual") if key in t]
     for key in leaves:
         t[key].requires_grad_()
-    output = block(op, settings, t)
+    output, residual_output = block(op, settings, t)
     expected = {"output": output}
-    expected |= {key: t[key] for key in ("running_mean", "running_var", "residual_output") if key in t}
+    expected |= {key: t[key] for key in ("running_mean", "running_var") if key in t}
+    if "residual" in t and op in ROWS:
+        expected["residual_output"] = residual_output
     if "grad_output" in t:
-        gradients = torch.autograd.grad(output, [t[key] for key in leaves], t["grad_output"])
+        double = "grad_grad_input" in t
+        t["grad_output"].requires_grad_(double)
+        outputs, grads = [output], [t["grad_output"]]
+        if "grad_residual_output" in t:
+            outputs, grads = outputs + [residual_output], grads + [t["grad_residual_output"]]
+        gradients = torch.autograd.grad(outputs, [t[key] for key in leaves], grads, create_graph=double)
         expected |= {f"grad_{key}": gradient for key, gradient in zip(leaves, gradients)}
+        if double:
+            names = {"double_grad_input": "input", "double_grad_weight": "weight", "grad_grad_output": "grad_output"}
+            names = {name: t[key] for name, key in names.items() if key in t}
+            gradients = torch.autograd.grad(expected["grad_input"], list(names.values()), t["grad_grad_input"],
+                                            materialize_grads=True)
+            expected |= dict(zip(names, gradients))
     return {f"expected.{key}": value.detach().contiguous().clone() for key, value in expected.items()}
 
 
@@ -308,6 +454,7 @@ def main():
     torch.set_num_threads(1)  # one order of summation: the same file every time
     write(folder, cases())
     write(folder / "later", later_cases())
+    write(folder / "reference", reference_cases())
 
 
 if __name__ == "__main__":

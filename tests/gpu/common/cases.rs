@@ -34,7 +34,19 @@ pub(crate) struct Case {
 /// # Panics
 /// With the name of the file, if one cannot be read or is not as described in `scripts/generate_cases.py`.
 pub(crate) fn load_all() -> Vec<Case> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    (files("").iter())
+        .map(|path| load(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+        .collect()
+}
+
+/// The files of a folder in tests/cases, sorted by name.
+///
+/// # Panics
+/// If the folder cannot be read.
+pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/cases")
+        .join(folder);
     let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
         .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
         .map(|entry| {
@@ -46,20 +58,13 @@ pub(crate) fn load_all() -> Vec<Case> {
         .collect();
     paths.sort();
     paths
-        .iter()
-        .map(|path| load(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
-        .collect()
 }
 
-type Loaded<T> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Loaded<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn load(path: &Path) -> Loaded<Case> {
     let bytes = std::fs::read(path)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes)?;
-    let file = File {
-        tensors: SafeTensors::deserialize(&bytes)?,
-        metadata: header.metadata().clone().unwrap_or_default(),
-    };
+    let file = File::new(&bytes)?;
     let training = file.setting("training")?.unwrap_or(true);
     let shape = file.tensors.tensor("input")?.shape().to_vec();
     Ok(Case {
@@ -82,14 +87,22 @@ fn load(path: &Path) -> Loaded<Case> {
     })
 }
 
-struct File<'a> {
-    tensors: SafeTensors<'a>,
+pub(crate) struct File<'a> {
+    pub(crate) tensors: SafeTensors<'a>,
     metadata: HashMap<String, String>,
 }
 
-impl File<'_> {
+impl<'a> File<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Loaded<Self> {
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        Ok(Self {
+            tensors: SafeTensors::deserialize(bytes)?,
+            metadata: header.metadata().clone().unwrap_or_default(),
+        })
+    }
+
     /// A value of the metadata, if it is there.
-    fn setting<T: FromStr>(&self, key: &str) -> Loaded<Option<T>> {
+    pub(crate) fn setting<T: FromStr>(&self, key: &str) -> Loaded<Option<T>> {
         let Some(text) = self.metadata.get(key) else {
             return Ok(None);
         };
@@ -99,7 +112,7 @@ impl File<'_> {
         }
     }
 
-    fn norm(&self, shape: &[usize]) -> Loaded<Norm> {
+    pub(crate) fn norm(&self, shape: &[usize]) -> Loaded<Norm> {
         let eps = self.setting("eps")?.unwrap_or(1e-5);
         let (weight, bias) = (self.has("weight"), self.has("bias"));
         let channels = shape.get(1).copied().unwrap_or(0);
@@ -160,7 +173,7 @@ impl File<'_> {
     }
 
     /// The little-endian values of a tensor, if it is there.
-    fn values<T, const BYTES: usize>(
+    pub(crate) fn values<T, const BYTES: usize>(
         &self,
         name: &str,
         dtype: Dtype,
@@ -180,13 +193,13 @@ impl File<'_> {
         self.values(name, Dtype::F32, f32::from_le_bytes)
     }
 
-    fn num_batches_tracked(&self) -> Loaded<u64> {
+    pub(crate) fn num_batches_tracked(&self) -> Loaded<u64> {
         let values = self.values("num_batches_tracked", Dtype::I64, i64::from_le_bytes)?;
         let first = values.and_then(|values| values.first().copied());
         Ok(u64::try_from(first.unwrap_or(0))?)
     }
 
-    fn expected(&self) -> Loaded<BTreeMap<String, Vec<f64>>> {
+    pub(crate) fn expected(&self) -> Loaded<BTreeMap<String, Vec<f64>>> {
         let mut expected = BTreeMap::new();
         for name in self.tensors.names() {
             let Some(key) = name.strip_prefix("expected.") else {

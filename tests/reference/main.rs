@@ -1,6 +1,7 @@
-//! The f64 reference agrees with PyTorch on every case of tests/cases/.
+//! The f64 reference agrees with PyTorch on every case of tests/cases/ and its folders.
 
-#[path = "gpu/common/cases.rs"]
+mod blocks;
+#[path = "../gpu/common/cases.rs"]
 mod cases;
 
 use std::collections::BTreeMap;
