@@ -7,13 +7,17 @@ fn grad_input_lane(task: Task, sums: Sums) {
     let mean_gradient = select(Item(), sums[0] / params.count, CENTERED);
     let mean_gradient_x_hat = sums[1] / params.count;
     var scale = Value(centering.rstd);
-    if (PARTNER_CONSTANT) {
+    var weight = Value(1.0);
+    // The weight of a group stands before its sums; those of its runs stand inside.
+    if (PARTNER_CONSTANT && RUNS) {
+        weight = load_weight(partner(cursor));
+    } else if (PARTNER_CONSTANT) {
         scale *= load_weight(partner(cursor));
     }
     for (var k = 0u; k < select(task.vectors, HELD, RESIDENT); k += 1u) {
         if (k < task.vectors) {
             let at = offset(cursor);
-            var gradient = gradient_again(k, at, cursor);
+            var gradient = gradient_again(k, at, cursor) * weight;
             if (BATCH_STATISTICS) {
                 let x_hat = x_hat_again(k, at, centering);
                 gradient = fma(x_hat, Value(-mean_gradient_x_hat), gradient - mean_gradient);

@@ -29,7 +29,7 @@ impl<'a> Jobs<'a> {
         let part_vectors = if resident {
             vectors
         } else {
-            vectors.min(strategy::column_vectors(caps))
+            vectors.min(strategy::column_vectors(layout, caps))
         };
         let tile = strategy::tile(layout, part_vectors, Load::Backward, caps);
         let held = strategy::held(part_vectors.div_ceil(tile.lanes));

@@ -7,9 +7,10 @@ use crate::source::Tile;
 
 /// Vectors of a row whose columns a team keeps in registers, with several numbers each. On lavapipe pieces of 16 vectors per lane are
 /// faster than those of 32, whose text is longer, and of 8, which are too short for the cache: 1.1, 0.9 and 1.05 of the speed of a copy
-/// for the sums of 1024x4096.
-pub(crate) fn column_vectors(caps: &Caps) -> u32 {
-    16 * row_tile(caps).lanes
+/// for the sums of 1024x4096. Single elements are fewer per vector: 32 of them keep partial sums below 1 % of the tensor.
+pub(crate) fn column_vectors(layout: Layout, caps: &Caps) -> u32 {
+    let of_lane = if layout.vector == 4 { 16 } else { 32 };
+    of_lane * row_tile(caps).lanes
 }
 
 /// Rows of which a team reads a piece, where there is nothing to sum up: enough that loading what they share does not count,
@@ -30,7 +31,10 @@ pub(crate) const fn hold_columns(problem: &Problem, caps: &Caps) -> bool {
 /// groups reaches 0.54 of the speed of a copy so, and 0.27 without.
 pub(crate) fn by_runs(problem: &Problem) -> bool {
     const MIN_RUN: u32 = 64;
-    problem.groups.run_length >= MIN_RUN && problem.groups.by_runs().is_some()
+    // Their sums take no more than 0.5 % of the tensor and 0.5 MiB.
+    let few =
+        |runs: &Walk| 8 * u64::from(runs.items) <= u64::from(problem.elements) / 50 + (1 << 19);
+    problem.groups.run_length >= MIN_RUN && problem.groups.by_runs().as_ref().is_some_and(few)
 }
 
 /// Whether to split moves less than to read whole groups twice. On CPUs forward, as it spares the loads of weight and bias;
@@ -51,11 +55,11 @@ pub(crate) const fn sum_columns(problem: &Problem, caps: &Caps) -> bool {
 }
 
 /// Consecutive rows of which a team sums up `bytes` of partial results per column, with `lane_vectors` of a row per lane: as few as keep
-/// these below 0.5 % of the tensor and 0.5 MiB, but enough that loading the weight does not count, and no more than a lane may
+/// these below 0.4 % of the tensor and 0.5 MiB, but enough that loading the weight does not count, and no more than a lane may
 /// walk. As much again is left for the sums of long groups.
 pub(crate) fn summed_chunk(rows: &Walk, bytes: u32, lane_vectors: u32) -> u32 {
     let (rows, columns) = (rows.items, rows.run_length);
-    let most_chunks = (rows / (50 * bytes) + (1 << 19) / bytes / columns).max(1);
+    let most_chunks = (rows / (60 * bytes) + (1 << 19) / bytes / columns).max(1);
     let most = MAX_LANE_VECTORS / lane_vectors;
     rows.div_ceil(most_chunks).clamp(32, most).min(rows)
 }

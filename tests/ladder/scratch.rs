@@ -93,15 +93,16 @@ fn the_shapes_of_the_benchmarks_on_all_devices() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100_000, ..ProptestConfig::default() })]
 
     #[test]
     fn random_shapes_on_random_devices((norm, shape) in norm(1 << 29), caps in caps(), mode in 0..MODES.len()) {
         let large = cases::tensor_bytes(&shape) >= 1 << 20;
         if let Some(passes) = passes(&norm, &shape, &caps, MODES[mode]).filter(|_| large) {
-            let allowed = (if (!caps.cpu && !matches!(norm, Norm::Layer(_)|Norm::Rms(_))) || (caps.cpu && caps.subgroups.is_some_and(|s| s.0 == 4 || s.0 != s.1)) {allowed(&shape, percent(&norm, &caps))} else {allowed(&shape,1)}) + of_few_elements(&norm, &shape, &caps, &passes);
+            let few = of_few_elements(&norm, &shape, &caps, &passes);
+            let allowed = allowed(&shape, percent(&norm, &caps)) + few;
             let bytes = scratch(&passes);
-            prop_assert!(bytes <= allowed, "{} bytes, over {}: {:#?}", bytes, allowed, passes);
+            prop_assert!(bytes <= allowed, "{bytes} bytes, over {allowed}: {passes:#?}");
         }
     }
 }
