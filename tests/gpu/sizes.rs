@@ -26,6 +26,7 @@ fn a_million_rows() {
 fn a_batch_of_a_million_per_channel() {
     both_modes(BatchNorm::new(2), &[1_000_003, 2]);
     both_modes(BatchNorm::new(1), &[1_000_003, 1]);
+    both_modes(BatchNorm::new(4), &[1_000_003, 4]);
 }
 
 #[test]
