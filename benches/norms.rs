@@ -3,7 +3,8 @@
 //! `cargo bench` runs everything, `cargo bench -- batch_norm/forward` some. Names are `{norm}/{pass}/{shape}/{what}`:
 //!
 //! - `copy`: a GPU copy of the bytes that the pass must move at least, the speed to reach; of several kernels the fastest
-//! - `gpu`: this crate through [`wgpu_norm::Plan`]; the tensors stay on the device. It comes right after its copy
+//! - `gpu`: this crate through [`wgpu_norm::Plan`]; the tensors stay on the device. After each sample its copy runs as often, and the
+//!   summary's share of the copy is the median of these pairs: machines change their speed from second to second
 //! - `cpu`: two passes in f32 over vectors of accumulators, on all cores; `RUSTFLAGS=-Ctarget-cpu=native` gives it the
 //!   machine's widest vectors
 //!
@@ -39,9 +40,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use norms::cases::{self, Pass, Problem};
-use norms::gpu::FirstUse;
 use norms::machine::Machine;
-use norms::summary::{self, Saved};
+use norms::summary::{self, Beside, Saved};
 use norms::{copy::Copy, cpu::Cpu, gpu::Gpu, host};
 
 type Error = Box<dyn std::error::Error>;
@@ -62,17 +62,17 @@ fn main() -> Result<()> {
     let problems = problems(&machine, timed);
     // Batch norm, whose groups are split over several launches, and layer norm, whose are not.
     let recorded = [&problems[0], &problems[6]].map(Clone::clone);
-    let first_uses = RefCell::default();
+    let beside = RefCell::default();
     for problem in &recorded {
         host::measure(&mut criterion, &machine, problem);
     }
     for problem in &problems {
         for passes in problem.passes().chunk_by(|a, b| a.mode() == b.mode()) {
-            measure(&mut criterion, &machine, problem, passes, &first_uses);
+            measure(&mut criterion, &machine, problem, passes, &beside);
         }
     }
     if timed {
-        summary::write(&saved, &machine, &problems, &recorded, &first_uses.take())?;
+        summary::write(&saved, &machine, &problems, &recorded, &beside.take())?;
     }
     Ok(())
 }
@@ -100,20 +100,26 @@ fn measure(
     machine: &Machine,
     problem: &Problem,
     passes: &[Pass],
-    first_uses: &RefCell<Vec<FirstUse>>,
+    beside: &RefCell<Beside>,
 ) {
     let name = format!("{} {:?}", problem.norm.name(), problem.shape);
     let case = LazyCell::new(|| done(&name, problem.case(passes[0].mode())));
     let gpu = LazyCell::new(|| {
         let (gpu, first_use) = done(&name, Gpu::verified(machine, &case));
-        first_uses.borrow_mut().push(first_use);
+        beside.borrow_mut().first_uses.push(first_use);
         gpu
     });
     let sets = machine.cpu_sets(Pass::Forward.bytes(&problem.shape));
     let copies = LazyCell::new(|| vec![case.clone(); sets]);
     let mut cpu = LazyCell::new(|| done(&name, Cpu::verified(&copies)));
     for &pass in passes {
-        measure_pass(criterion, machine, (problem, pass), &gpu, &mut cpu);
+        measure_pass(
+            criterion,
+            machine,
+            (problem, pass),
+            (&gpu, &mut cpu),
+            beside,
+        );
     }
 }
 
@@ -121,8 +127,11 @@ fn measure_pass<'a>(
     criterion: &mut Criterion,
     machine: &Machine,
     (problem, pass): (&Problem, Pass),
-    gpu: &LazyCell<Gpu, impl FnOnce() -> Gpu>,
-    cpu: &mut LazyCell<Cpu<'a>, impl FnOnce() -> Cpu<'a>>,
+    (gpu, cpu): (
+        &LazyCell<Gpu, impl FnOnce() -> Gpu>,
+        &mut LazyCell<Cpu<'a>, impl FnOnce() -> Cpu<'a>>,
+    ),
+    beside: &RefCell<Beside>,
 ) {
     let bytes = pass.bytes(&problem.shape);
     let copy = LazyCell::new(|| done("copy", Copy::tuned(machine, bytes)));
@@ -136,8 +145,14 @@ fn measure_pass<'a>(
         bencher.iter_custom(|runs| done("copy", copy.time(&machine.timer, runs)));
     });
     group.bench_function(id("gpu"), |bencher| {
-        let gpu = LazyCell::force(gpu);
-        bencher.iter_custom(|runs| done("gpu", gpu.time(&machine.timer, pass, runs)));
+        let (gpu, copy) = (LazyCell::force(gpu), LazyCell::force(&copy));
+        bencher.iter_custom(|runs| {
+            let time = done("gpu", gpu.time(&machine.timer, pass, runs));
+            let of_copy = done("copy", copy.time(&machine.timer, runs));
+            let share = of_copy.as_secs_f64() / time.as_secs_f64();
+            beside.borrow_mut().share(problem, pass, share);
+            time
+        });
     });
     group.bench_function(id("cpu"), |bencher| {
         let cpu = LazyCell::force_mut(cpu);

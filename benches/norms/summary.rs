@@ -1,5 +1,6 @@
 //! The summary after a run, from the medians that criterion has saved.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -20,6 +21,7 @@ pub(crate) struct Row {
     gpu: Option<f64>,
     copy: Option<f64>,
     cpu: Option<f64>,
+    share_of_copy: Option<f64>,
 }
 
 impl Row {
@@ -27,14 +29,39 @@ impl Row {
         self.gpu.map(|seconds| self.bytes as f64 / seconds / 1e9)
     }
 
-    /// Of the speed of a copy of as many bytes, which was measured just before.
-    pub(crate) fn share_of_copy(&self) -> Option<f64> {
-        Some(self.copy? / self.gpu?)
+    /// Of the speed of a copy of as many bytes: the median of pairs that ran one after the other.
+    pub(crate) const fn share_of_copy(&self) -> Option<f64> {
+        self.share_of_copy
     }
 
     fn times_cpu(&self) -> Option<f64> {
         Some(self.cpu? / self.gpu?)
     }
+}
+
+/// What is measured beside the times that criterion takes.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    pub(crate) first_uses: Vec<FirstUse>,
+    /// Shares of the speed of a copy, sample by sample.
+    shares: HashMap<String, Vec<f64>>,
+}
+
+impl Beside {
+    pub(crate) fn share(&mut self, problem: &Problem, pass: Pass, share: f64) {
+        let shares = self.shares.entry(key(problem, pass)).or_default();
+        shares.push(share);
+    }
+
+    fn median(&self, problem: &Problem, pass: Pass) -> Option<f64> {
+        let mut shares = self.shares.get(&key(problem, pass))?.clone();
+        shares.sort_by(f64::total_cmp);
+        shares.get(shares.len() / 2).copied()
+    }
+}
+
+fn key(problem: &Problem, pass: Pass) -> String {
+    format!("{}/{}", problem.group(pass), shape_name(&problem.shape))
 }
 
 /// Where criterion saves, and since when.
@@ -75,7 +102,7 @@ impl Saved {
         Ok(Some(nanoseconds.ok_or_else(missing)? * 1e-9))
     }
 
-    fn rows(&self, problems: &[Problem]) -> Result<Vec<Row>> {
+    fn rows(&self, problems: &[Problem], beside: &Beside) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for problem in problems {
             for &pass in problem.passes() {
@@ -88,6 +115,7 @@ impl Saved {
                     gpu: median("gpu")?,
                     copy: median("copy")?,
                     cpu: median("cpu")?,
+                    share_of_copy: beside.median(problem, pass),
                     shape,
                 };
                 if row.gpu.or(row.copy).or(row.cpu).is_some() {
@@ -105,9 +133,9 @@ pub(crate) fn write(
     machine: &Machine,
     problems: &[Problem],
     recorded: &[Problem],
-    first_uses: &[FirstUse],
+    beside: &Beside,
 ) -> Result<()> {
-    let rows = saved.rows(problems)?;
+    let rows = saved.rows(problems, beside)?;
     let host = host_lines(saved, recorded)?;
     if rows.is_empty() && host.is_empty() {
         return Ok(());
@@ -118,7 +146,7 @@ pub(crate) fn write(
         println!("\n{:55} {:>9}", "recording, processor time", "µs");
         println!("{}", host.join("\n"));
     }
-    print_first_uses(first_uses);
+    print_first_uses(&beside.first_uses);
     if rows.is_empty() {
         return Ok(());
     }
