@@ -2,12 +2,11 @@
 // groups, or one part of each, writes grad_input, and sums up what its columns contribute to the gradients of weight and
 // bias. If RESIDENT the team has whole groups and takes their sums itself, else it finds them in `sums`.
 
-var<private> held_weight: array<Value, HELD>;
 var<private> held_x_hat: array<Value, HELD>;
 var<private> held_gradient: array<Value, HELD>;
 
 fn run(workgroup: u32) {
-    hold_weight(task_at(workgroup, 0u));
+    hold_affine(task_at(workgroup, 0u));
     for (var row = 0u; row < params.chunk; row += 1u) {
         let task = task_at(workgroup, row);
         if (RESIDENT) {
@@ -18,23 +17,14 @@ fn run(workgroup: u32) {
     store_columns(workgroup);
 }
 
-fn hold_weight(task: Task) {
-    var cursor = cursor_at(task);
-    for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
-            held_weight[k] = load_weight(partner(cursor));
-            cursor = advance(cursor);
-        }
-    }
-}
-
 fn hold(task: Task) {
     var cursor = cursor_at(task);
     let centering = saved_centering(task.group);
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
-            held_x_hat[k] = normalized(load_input(offset(cursor)), centering);
-            held_gradient[k] = load_grad_output(offset(cursor));
+            let at = offset(cursor);
+            held_x_hat[k] = normalized(load_input(at), centering);
+            held_gradient[k] = output_gradient(at, held_x_hat[k], affine_again(k, cursor), false);
             cursor = advance(cursor);
         }
     }
@@ -64,16 +54,17 @@ fn finish(task: Task, sums: Partial) {
     let mean_product = sums[1] / params.count;
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
+            let at = offset(cursor);
             var x_hat = held_x_hat[k];
             var grad_output = held_gradient[k];
             if (!RESIDENT) {
-                x_hat = normalized(load_input(offset(cursor)), centering);
-                grad_output = load_grad_output(offset(cursor));
+                x_hat = normalized(load_input(at), centering);
+                grad_output = output_gradient(at, x_hat, affine_again(k, cursor), false);
             }
             column_gradient[k] += grad_output;
             column_product[k] += grad_output * x_hat;
             let gradient = grad_output * held_weight[k] - mean_gradient;
-            store_grad_input(offset(cursor), fma(x_hat, Value(-mean_product), gradient) * rstd);
+            store_grad_input(at, outgoing(at, fma(x_hat, Value(-mean_product), gradient) * rstd));
             cursor = advance(cursor);
         }
     }

@@ -1,5 +1,7 @@
+use std::hash::{Hash, Hasher};
+
 /// What is applied to each element after weight, bias and residual. Names and definitions are PyTorch's.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub enum Activation {
     /// Nothing.
@@ -22,6 +24,18 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// All of them; the slope is PyTorch's default.
+    pub const ALL: [Self; 8] = [
+        Self::None,
+        Self::Relu,
+        Self::LeakyRelu(0.01),
+        Self::Silu,
+        Self::Gelu,
+        Self::GeluTanh,
+        Self::Sigmoid,
+        Self::Tanh,
+    ];
+
     /// Its name in PyTorch's functional interface; `gelu_tanh` for `F.gelu(x, approximate="tanh")`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -35,5 +49,42 @@ impl Activation {
             Self::Sigmoid => "sigmoid",
             Self::Tanh => "tanh",
         }
+    }
+
+    /// A bound on its slope: how much it enlarges an error of what it is applied to, at most. The slope of `silu` is at most 1.0998,
+    /// that of `gelu` 1.1290 in either form.
+    #[must_use]
+    pub const fn lipschitz(self) -> f64 {
+        match self {
+            Self::LeakyRelu(slope) => slope.abs().max(1.0),
+            Self::Silu => 1.1,
+            Self::Gelu | Self::GeluTanh => 1.13,
+            Self::Sigmoid => 0.25,
+            Self::None | Self::Relu | Self::Tanh => 1.0,
+        }
+    }
+
+    /// All that distinguishes two of them.
+    const fn key(self) -> (&'static str, u64) {
+        let slope = match self {
+            Self::LeakyRelu(slope) => slope.to_bits(),
+            _ => 0,
+        };
+        (self.name(), slope)
+    }
+}
+
+// By the bits of a slope, so that an activation can be part of the key of a pipeline.
+impl PartialEq for Activation {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Activation {}
+
+impl Hash for Activation {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
     }
 }

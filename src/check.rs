@@ -13,6 +13,7 @@
 
 mod case;
 mod device;
+mod expected;
 mod report;
 mod run;
 

@@ -79,7 +79,7 @@ impl Context {
     /// [`Error::Limit`] if the device has fewer storage buffers per stage than the kernels need.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let caps = Caps::of(&device);
-        let needed = crate::kernel::most_slots();
+        let needed = crate::kernel::MOST_SLOTS;
         if caps.max_storage_buffers < needed {
             return Err(Error::Limit {
                 what: "a kernel".to_owned(),

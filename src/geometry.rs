@@ -9,6 +9,8 @@ mod slice;
 
 pub use slice::Slice;
 
+use crate::activation::Activation;
+
 /// A tensor seen as `items` sets of elements; the elements of an item lie in `runs` runs of `run_length` neighbours,
 /// `run_stride` apart, from
 /// `base = (item / items_per_outer) * outer_stride + (item % items_per_outer) * item_stride`.
@@ -187,6 +189,20 @@ pub struct Problem {
     pub weight: bool,
     /// There is a bias.
     pub bias: bool,
+    /// What is applied after weight, bias and residual.
+    pub activation: Activation,
+    /// Where a residual is added, if there is one; in a backward pass, where its gradient comes in or what its values do.
+    pub residual: Option<Residual>,
+}
+
+/// Where a residual is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Residual {
+    /// To the input: `s = input + residual; output = activation(norm(s))`, with `s` written out.
+    /// Backward, the gradient of `s` is added to that of the input.
+    Before,
+    /// After weight and bias: `output = activation(norm(input) + residual)`.
+    After,
 }
 
 /// `running = (1 - factor) * running + factor * batch`.

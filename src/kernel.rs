@@ -25,6 +25,11 @@ pub enum Slot {
     Sums,
     Merged,
     Averages,
+    Affine,
+    Residual,
+    ResidualOutput,
+    GradResidual,
+    GradResidualOutput,
 }
 
 /// How a kernel uses a slot.
@@ -87,11 +92,13 @@ pub enum Kernel {
     MergeSums,
     /// Input gradient with given sums.
     GradInput,
+    /// Weight and bias in one binding.
+    PackAffine,
 }
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NormalizeGroups,
         Self::Statistics,
         Self::MergeStatistics,
@@ -103,6 +110,7 @@ impl Kernel {
         Self::GradientSums,
         Self::MergeSums,
         Self::GradInput,
+        Self::PackAffine,
     ];
 
     /// The name of its entry file, without `.wgsl`.
@@ -120,6 +128,7 @@ impl Kernel {
             Self::GradientSums => "gradient_sums",
             Self::MergeSums => "merge_sums",
             Self::GradInput => "grad_input",
+            Self::PackAffine => "pack_affine",
         }
     }
 }
@@ -151,13 +160,50 @@ const STATISTICS_OUT: SlotUse = slot(Slot::Statistics, Access::Write, Element::I
 const GRAD_OUTPUT: SlotUse = slot(Slot::GradOutput, Access::Read, Element::Data);
 const GRAD_INPUT: SlotUse = slot(Slot::GradInput, Access::Write, Element::Data);
 
+/// In the place of weight and bias, where the two would be one binding too many.
+const AFFINE: SlotUse = optional(Slot::Affine, Access::Read, Element::Channel, "1.0");
+
+// What surrounds a norm. A launch reads what it wrote itself, which may lie over what it read before.
+const RESIDUAL: SlotUse = optional(Slot::Residual, Access::Read, Element::Data, "0.0");
+const RESIDUAL_OUTPUT: SlotUse = optional(
+    Slot::ResidualOutput,
+    Access::ReadWrite,
+    Element::Data,
+    "0.0",
+);
+const GRAD_RESIDUAL: SlotUse =
+    optional(Slot::GradResidual, Access::ReadWrite, Element::Data, "0.0");
+const GRAD_RESIDUAL_OUTPUT: SlotUse =
+    optional(Slot::GradResidualOutput, Access::Read, Element::Data, "0.0");
+
 /// The slots of a kernel, in binding order. Binding 0 is the parameter block, so slot i is binding i + 1, absent ones left out.
 pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
     use Access::{Read, ReadWrite, Write};
     use Element::{Channel, Data, F32, Item, Partial, U32};
     match kernel {
-        Kernel::NormalizeGroups => const { &[INPUT, WEIGHT, BIAS, OUTPUT, STATISTICS_OUT] },
-        Kernel::Statistics => const { &[INPUT, slot(Slot::Partials, Write, Partial)] },
+        Kernel::NormalizeGroups => {
+            const {
+                &[
+                    INPUT,
+                    WEIGHT,
+                    BIAS,
+                    OUTPUT,
+                    STATISTICS_OUT,
+                    RESIDUAL,
+                    RESIDUAL_OUTPUT,
+                ]
+            }
+        }
+        Kernel::Statistics => {
+            const {
+                &[
+                    INPUT,
+                    slot(Slot::Partials, Write, Partial),
+                    RESIDUAL,
+                    RESIDUAL_OUTPUT,
+                ]
+            }
+        }
         Kernel::MergeStatistics => {
             const {
                 &[
@@ -167,7 +213,19 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                 ]
             }
         }
-        Kernel::Normalize => const { &[INPUT, STATISTICS_IN, WEIGHT, BIAS, OUTPUT] },
+        Kernel::Normalize => {
+            const {
+                &[
+                    INPUT,
+                    STATISTICS_IN,
+                    WEIGHT,
+                    BIAS,
+                    OUTPUT,
+                    RESIDUAL,
+                    RESIDUAL_OUTPUT,
+                ]
+            }
+        }
         Kernel::RunningMoments => {
             const {
                 &[
@@ -196,6 +254,11 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     GRAD_OUTPUT,
                     optional(Slot::Partials, Write, Item, ""),
                     GRAD_INPUT,
+                    BIAS,
+                    AFFINE,
+                    RESIDUAL,
+                    GRAD_RESIDUAL,
+                    GRAD_RESIDUAL_OUTPUT,
                 ]
             }
         }
@@ -209,6 +272,11 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     optional(Slot::Sums, Read, Item, "0.0"),
                     slot(Slot::Partials, Write, Channel),
                     GRAD_INPUT,
+                    BIAS,
+                    AFFINE,
+                    RESIDUAL,
+                    GRAD_RESIDUAL,
+                    GRAD_RESIDUAL_OUTPUT,
                 ]
             }
         }
@@ -220,6 +288,11 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     WEIGHT,
                     GRAD_OUTPUT,
                     slot(Slot::Partials, Write, Item),
+                    BIAS,
+                    AFFINE,
+                    RESIDUAL,
+                    GRAD_RESIDUAL,
+                    GRAD_RESIDUAL_OUTPUT,
                 ]
             }
         }
@@ -243,6 +316,20 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     GRAD_OUTPUT,
                     optional(Slot::Sums, Read, Item, "0.0"),
                     GRAD_INPUT,
+                    BIAS,
+                    AFFINE,
+                    RESIDUAL,
+                    GRAD_RESIDUAL,
+                    GRAD_RESIDUAL_OUTPUT,
+                ]
+            }
+        }
+        Kernel::PackAffine => {
+            const {
+                &[
+                    slot(Slot::Weight, Read, F32),
+                    slot(Slot::Bias, Read, F32),
+                    slot(Slot::Affine, Write, F32),
                 ]
             }
         }
@@ -251,7 +338,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
 
 impl Slot {
     /// Number of slots.
-    pub(crate) const COUNT: usize = Self::Averages as usize + 1;
+    pub(crate) const COUNT: usize = Self::GradResidualOutput as usize + 1;
 
     /// The type of a tensor that stands here.
     pub(crate) const fn dtype(self) -> DType {
@@ -280,12 +367,25 @@ impl Slot {
             Self::Sums => "sums",
             Self::Merged => "merged",
             Self::Averages => "averages",
+            Self::Affine => "affine",
+            Self::Residual => "residual",
+            Self::ResidualOutput => "residual_output",
+            Self::GradResidual => "grad_residual",
+            Self::GradResidualOutput => "grad_residual_output",
         }
     }
+
+    /// Those that are there for an activation or a residual alone: the text of a norm alone knows nothing of them.
+    pub(crate) const SURROUNDING: [Self; 5] = [
+        Self::Affine,
+        Self::Residual,
+        Self::ResidualOutput,
+        Self::GradResidual,
+        Self::GradResidualOutput,
+    ];
 }
 
-/// Storage buffers that a kernel needs at most.
-pub(crate) fn most_slots() -> u32 {
-    let most = Kernel::ALL.into_iter().map(|kernel| slots(kernel).len());
-    most.max().unwrap_or(0) as u32
-}
+/// Storage buffers that a launch binds at most: WebGPU's default limit. All of a table's optional slots are never there at once, and
+/// where nine would be, [`Kernel::PackAffine`] makes eight of them: it reads and writes a number per channel, where to compute the gradients
+/// in more launches would go over the tensor once more.
+pub(crate) const MOST_SLOTS: u32 = 8;

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::activation::Activation;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::geometry::Residual;
 use crate::ops::{Mode, Norm};
 use crate::plan::{BackwardTensors, ForwardTensors, Plan, Running, WarmUp};
 use crate::scope::scoped;
@@ -57,14 +59,21 @@ struct OwnRunning {
 pub struct Forward {
     /// The normalized tensor, of the input's shape.
     pub output: Tensor,
+    /// Input + residual, where layer or RMS norm has added one: what goes on to the next layer's residual.
+    pub residual_output: Option<Tensor>,
     /// What the backward pass needs. Dropping it frees that memory.
     pub saved: Saved,
 }
 
-/// What a forward pass saves for its backward pass: the input itself, not a copy, and four numbers per group.
+/// What a forward pass saves for its backward pass: the input itself, not a copy, or its sum with the residual; the residual where
+/// an activation follows it; and four numbers per group.
 #[derive(Debug, Clone)]
 pub struct Saved {
+    /// What is normalized.
     input: Tensor,
+    has_residual: bool,
+    /// Where the backward pass needs it.
+    residual: Option<Tensor>,
     statistics: Tensor,
     plan: Arc<Plan>,
 }
@@ -82,10 +91,22 @@ impl Saved {
 pub struct Gradients {
     /// Gradient of the input, of its shape.
     pub grad_input: Tensor,
+    /// Gradient of the residual, if there was one, of its shape. In layer and RMS norm it is the same tensor as `grad_input`, in the
+    /// others without activation the same as `grad_output`.
+    pub grad_residual: Option<Tensor>,
     /// Gradient of the weight, if there is one.
     pub grad_weight: Option<Tensor>,
     /// Gradient of the bias, if there is one.
     pub grad_bias: Option<Tensor>,
+}
+
+/// Where the gradients of a backward pass go; those of the parameters to new tensors.
+#[derive(Debug, Clone, Copy, Default)]
+struct Places<'a> {
+    grad_input: Option<&'a Tensor>,
+    grad_residual: Option<&'a Tensor>,
+    grad_residual_output: Option<&'a Tensor>,
+    parameters: bool,
 }
 
 impl Layer {
@@ -211,7 +232,7 @@ impl Layer {
     pub fn warm_up(&self, shape: &[usize], mode: Mode) -> Result<WarmUp> {
         let plan = self.plan(shape, mode)?;
         let backward = mode.batch_statistics.then(|| plan.all_gradients());
-        plan.warm_up_passes(false, backward)
+        plan.warm_up_passes(false, backward, false)
     }
 
     /// Normalizes `input` into a new tensor, and submits that work.
@@ -221,6 +242,23 @@ impl Layer {
     pub fn forward(&self, input: &Tensor, mode: Mode) -> Result<Forward> {
         self.submitted("wgpu-norm.forward", |encoder| {
             self.record_forward(encoder, input, mode)
+        })
+    }
+
+    /// [`Layer::forward`] with a residual of the input's shape, in the same passes over memory: batch, instance and group norm add it
+    /// after weight and bias, `output = activation(norm(input) + residual)`; layer and RMS norm before the norm,
+    /// `residual_output = input + residual; output = activation(norm(residual_output))`.
+    ///
+    /// # Errors
+    /// Those of [`Layer::forward`].
+    pub fn forward_residual(
+        &self,
+        input: &Tensor,
+        residual: &Tensor,
+        mode: Mode,
+    ) -> Result<Forward> {
+        self.submitted("wgpu-norm.forward_residual", |encoder| {
+            self.record_forward_residual(encoder, input, residual, mode)
         })
     }
 
@@ -234,10 +272,39 @@ impl Layer {
         input: &Tensor,
         mode: Mode,
     ) -> Result<Forward> {
+        self.record_any_forward(encoder, input, None, mode)
+    }
+
+    /// [`Layer::forward_residual`], recorded into the caller's encoder.
+    ///
+    /// # Errors
+    /// Those of [`Layer::forward`].
+    pub fn record_forward_residual(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        input: &Tensor,
+        residual: &Tensor,
+        mode: Mode,
+    ) -> Result<Forward> {
+        self.record_any_forward(encoder, input, Some(residual), mode)
+    }
+
+    fn record_any_forward(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        input: &Tensor,
+        residual: Option<&Tensor>,
+        mode: Mode,
+    ) -> Result<Forward> {
         self.context.check_lost()?;
         let plan = self.plan(input.shape(), mode)?;
         let output = Tensor::uninit(&self.context, input.shape())?;
         let statistics = Tensor::uninit(&self.context, &plan.statistics_shape())?;
+        let before = self.norm.residual_place() == Residual::Before;
+        let residual_output = match residual {
+            Some(_) if before => Some(Tensor::uninit(&self.context, input.shape())?),
+            _ => None,
+        };
         plan.forward(
             encoder,
             &ForwardTensors {
@@ -245,15 +312,24 @@ impl Layer {
                 bias: self.bias.as_ref(),
                 statistics: Some(&statistics),
                 running: self.running(),
+                residual,
+                residual_output: residual_output.as_ref(),
                 ..ForwardTensors::new(input, &output)
             },
         )?;
+        let activated = self.norm.activation() != Activation::None;
         let saved = Saved {
-            input: input.clone(),
+            input: residual_output.as_ref().unwrap_or(input).clone(),
+            has_residual: residual.is_some(),
+            residual: residual.filter(|_| activated && !before).cloned(),
             statistics,
             plan,
         };
-        Ok(Forward { output, saved })
+        Ok(Forward {
+            output,
+            residual_output,
+            saved,
+        })
     }
 
     /// The gradients of input, weight and bias, in new tensors, and submits that work.
@@ -278,10 +354,72 @@ impl Layer {
         saved: &Saved,
         grad_output: &Tensor,
     ) -> Result<Gradients> {
+        self.record_all_gradients(encoder, saved, grad_output, None)
+    }
+
+    /// [`Layer::backward`] of layer and RMS norm with a residual, with the gradient of [`Forward::residual_output`], which is added
+    /// to that of the input ([`Layer::backward`] takes it for 0).
+    ///
+    /// # Errors
+    /// Those of [`Layer::backward`]; [`Error::Unexpected`] if the forward pass gave no `residual_output`.
+    pub fn backward_residual(
+        &self,
+        saved: &Saved,
+        grad_output: &Tensor,
+        grad_residual_output: &Tensor,
+    ) -> Result<Gradients> {
+        self.submitted("wgpu-norm.backward_residual", |encoder| {
+            self.record_backward_residual(encoder, saved, grad_output, grad_residual_output)
+        })
+    }
+
+    /// [`Layer::backward_residual`], recorded into the caller's encoder.
+    ///
+    /// # Errors
+    /// Those of [`Layer::backward_residual`].
+    pub fn record_backward_residual(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        saved: &Saved,
+        grad_output: &Tensor,
+        grad_residual_output: &Tensor,
+    ) -> Result<Gradients> {
+        if !saved.has_residual {
+            let reason = "the forward pass had no residual";
+            return Err(Error::Unexpected("grad_residual_output", reason));
+        }
+        self.record_all_gradients(encoder, saved, grad_output, Some(grad_residual_output))
+    }
+
+    fn record_all_gradients(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        saved: &Saved,
+        grad_output: &Tensor,
+        grad_residual_output: Option<&Tensor>,
+    ) -> Result<Gradients> {
         let grad_input = Tensor::uninit(&self.context, saved.input.shape())?;
+        let through_activation = match saved.residual {
+            Some(_) => Some(Tensor::uninit(&self.context, saved.input.shape())?),
+            None => None,
+        };
+        let places = Places {
+            grad_input: Some(&grad_input),
+            grad_residual: through_activation.as_ref(),
+            grad_residual_output,
+            parameters: true,
+        };
         let (grad_weight, grad_bias) =
-            self.record_gradients(encoder, saved, grad_output, Some(&grad_input), true)?;
+            self.record_gradients(encoder, saved, grad_output, places)?;
+        let same = match self.norm.residual_place() {
+            Residual::Before => &grad_input,
+            Residual::After => grad_output,
+        };
+        let grad_residual = saved
+            .has_residual
+            .then(|| through_activation.unwrap_or_else(|| same.clone()));
         Ok(Gradients {
+            grad_residual,
             grad_input,
             grad_weight,
             grad_bias,
@@ -295,7 +433,11 @@ impl Layer {
     pub fn backward_input(&self, saved: &Saved, grad_output: &Tensor) -> Result<Tensor> {
         let grad_input = Tensor::uninit(&self.context, saved.input.shape())?;
         self.submitted("wgpu-norm.backward_input", |encoder| {
-            self.record_gradients(encoder, saved, grad_output, Some(&grad_input), false)
+            let places = Places {
+                grad_input: Some(&grad_input),
+                ..Places::default()
+            };
+            self.record_gradients(encoder, saved, grad_output, places)
         })?;
         Ok(grad_input)
     }
@@ -310,7 +452,11 @@ impl Layer {
         grad_output: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         self.submitted("wgpu-norm.backward_parameters", |encoder| {
-            self.record_gradients(encoder, saved, grad_output, None, true)
+            let places = Places {
+                parameters: true,
+                ..Places::default()
+            };
+            self.record_gradients(encoder, saved, grad_output, places)
         })
     }
 
@@ -319,8 +465,7 @@ impl Layer {
         encoder: &mut wgpu::CommandEncoder,
         saved: &Saved,
         grad_output: &Tensor,
-        grad_input: Option<&Tensor>,
-        parameters: bool,
+        places: Places<'_>,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         self.context.check_lost()?;
         if !saved.input.context().is_same_device(&self.context) {
@@ -330,7 +475,7 @@ impl Layer {
             return Err(Error::Unexpected("saved", "it comes from another norm"));
         }
         let gradient = |parameter: &Option<Tensor>| {
-            let parameter = parameter.as_ref().filter(|_| parameters);
+            let parameter = parameter.as_ref().filter(|_| places.parameters);
             parameter
                 .map(|tensor| Tensor::uninit(&self.context, tensor.shape()))
                 .transpose()
@@ -340,7 +485,11 @@ impl Layer {
             encoder,
             &BackwardTensors {
                 weight: self.weight.as_ref(),
-                grad_input,
+                bias: self.bias.as_ref(),
+                residual: saved.residual.as_ref(),
+                grad_input: places.grad_input,
+                grad_residual: places.grad_residual,
+                grad_residual_output: places.grad_residual_output,
                 grad_weight: grad_weight.as_ref(),
                 grad_bias: grad_bias.as_ref(),
                 ..BackwardTensors::new(&saved.input, &saved.statistics, grad_output)

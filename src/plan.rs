@@ -42,10 +42,10 @@ pub struct Plan {
     /// `None` for tensors without elements.
     problem: Option<Problem>,
     keep_bind_groups: bool,
-    /// With statistics of its own, or the caller's.
-    forward: [Lazy; 2],
-    /// By the gradients wanted.
-    backward: [Lazy; 8],
+    /// With statistics of its own or the caller's, without and with a residual.
+    forward: [Lazy; 4],
+    /// By the gradients wanted, without and with a residual.
+    backward: [Lazy; 32],
 }
 
 type Lazy = Mutex<Option<Arc<Prepared>>>;
@@ -143,7 +143,17 @@ impl Plan {
             input: true,
             weight: self.norm.has_weight(),
             bias: self.norm.has_bias(),
+            residual: false,
         }
+    }
+
+    /// What is computed, with a residual or without.
+    fn problem(&self, residual: bool) -> Option<Problem> {
+        let residual = residual.then(|| self.norm.residual_place());
+        self.problem.map(|problem| Problem {
+            residual,
+            ..problem
+        })
     }
 
     /// The shape of input and output.
@@ -173,24 +183,32 @@ impl Plan {
         tracks && (self.mode.update_running || !self.mode.batch_statistics)
     }
 
-    /// The launches of the forward pass, or `None` for tensors without elements.
+    /// The launches of the forward pass without a residual, or `None` for tensors without elements.
     ///
     /// # Errors
     /// [`Error::Strategy`] if the plan's strategy cannot carry the shape.
     pub fn forward_recipe(&self) -> Result<Option<Recipe>> {
-        self.problem
+        self.forward_launches(false)
+    }
+
+    fn forward_launches(&self, residual: bool) -> Result<Option<Recipe>> {
+        self.problem(residual)
             .map(|problem| {
                 Recipe::forward(&problem, self.context.caps(), self.tuning.forward.strategy)
             })
             .transpose()
     }
 
-    /// The launches of the backward pass for the gradients `wanted`, or `None` for tensors without elements.
+    /// The launches of the backward pass for the gradients `wanted`, without a residual, or `None` for tensors without elements.
     ///
     /// # Errors
     /// [`Error::Strategy`] if the plan's strategy cannot carry the shape.
     pub fn backward_recipe(&self, wanted: Wanted) -> Result<Option<Recipe>> {
-        self.problem
+        self.backward_launches(wanted, false)
+    }
+
+    fn backward_launches(&self, wanted: Wanted, residual: bool) -> Result<Option<Recipe>> {
+        self.problem(residual)
             .map(|problem| {
                 let strategy = self.tuning.backward.strategy;
                 Recipe::backward(&problem, self.context.caps(), strategy, wanted)
@@ -246,7 +264,8 @@ impl Plan {
         if self.problem.is_none() {
             return Ok(());
         }
-        let prepared = self.prepared_forward(tensors.statistics.is_none())?;
+        let prepared =
+            self.prepared_forward(tensors.statistics.is_none(), tensors.residual.is_some())?;
         prepared.record(&self.context, encoder, "forward", &operands)
     }
 
@@ -277,24 +296,29 @@ impl Plan {
             input: tensors.grad_input.is_some(),
             weight: tensors.grad_weight.is_some(),
             bias: tensors.grad_bias.is_some(),
+            residual: tensors.grad_residual.is_some(),
         };
-        let prepared = self.prepared_backward(wanted)?;
+        let residual = tensors.residual.or(tensors.grad_residual_output);
+        let prepared = self.prepared_backward(wanted, residual.is_some())?;
         prepared.record(&self.context, encoder, "backward", &operands)
     }
 
-    fn prepared_forward(&self, own_statistics: bool) -> Result<Arc<Prepared>> {
-        prepare(&self.forward[usize::from(own_statistics)], || {
+    fn prepared_forward(&self, own_statistics: bool, residual: bool) -> Result<Arc<Prepared>> {
+        let index = usize::from(own_statistics) | usize::from(residual) << 1;
+        prepare(&self.forward[index], || {
             let bytes = own_statistics.then(|| self.statistics_bytes());
-            self.prepared(self.forward_recipe()?, bytes)
+            self.prepared(self.forward_launches(residual)?, bytes)
         })
     }
 
-    fn prepared_backward(&self, wanted: Wanted) -> Result<Arc<Prepared>> {
+    fn prepared_backward(&self, wanted: Wanted, residual: bool) -> Result<Arc<Prepared>> {
         let index = usize::from(wanted.input)
             | usize::from(wanted.weight) << 1
-            | usize::from(wanted.bias) << 2;
+            | usize::from(wanted.bias) << 2
+            | usize::from(wanted.residual) << 3
+            | usize::from(residual) << 4;
         prepare(&self.backward[index], || {
-            self.prepared(self.backward_recipe(wanted)?, None)
+            self.prepared(self.backward_launches(wanted, residual)?, None)
         })
     }
 

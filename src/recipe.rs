@@ -13,9 +13,9 @@ use std::ops::Range;
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Partner, Problem, Walk};
-use crate::kernel::{Kernel, Slot};
+use crate::kernel::{Kernel, MOST_SLOTS, Slot};
 use crate::params::Params;
-use crate::source::{Slots, Variant};
+use crate::source::{Slots, Variant, bound_slots};
 use crate::strategy::{self, Layout, Load, Strategy};
 
 /// Partial results that a team merges at most in one launch.
@@ -91,6 +91,8 @@ pub struct Recipe {
     pub sums_bytes: u64,
     /// Bytes of scratch between two launches that merge.
     pub merged_bytes: u64,
+    /// Bytes of scratch for weight and bias side by side.
+    pub affine_bytes: u64,
 }
 
 impl Recipe {
@@ -128,6 +130,7 @@ impl Recipe {
             partials_bytes: 0,
             sums_bytes: 0,
             merged_bytes: 0,
+            affine_bytes: 0,
         }
     }
 
@@ -139,6 +142,7 @@ impl Recipe {
             ("partial results", self.partials_bytes),
             ("partial results", self.merged_bytes),
             ("the sums of the groups", self.sums_bytes),
+            ("weight and bias", self.affine_bytes),
         ] {
             if needed > caps.max_binding_size {
                 return Err(Error::Limit {
@@ -150,6 +154,25 @@ impl Recipe {
             }
         }
         Ok(())
+    }
+
+    /// Weight and bias as one binding for launches that would have one too many.
+    fn pack_affine(&mut self, problem: &Problem, caps: &Caps) {
+        let mut packed = false;
+        for step in &mut self.steps {
+            let bound = bound_slots(step.kernel, &step.variant).count() as u32;
+            if bound > MOST_SLOTS {
+                let optional = step.variant.optional;
+                let rest = optional.without(Slot::Weight).without(Slot::Bias);
+                step.variant.optional = rest.with(Slot::Affine);
+                packed = true;
+            }
+        }
+        if packed {
+            self.affine_bytes = 8 * u64::from(problem.channels.items);
+            let step = small::channel_step(problem, caps, Kernel::PackAffine, false);
+            self.steps.insert(0, step);
+        }
     }
 
     /// Makes room for this many partial results of so many bytes.

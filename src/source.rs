@@ -2,9 +2,11 @@
 //!
 //! Text is the only mechanism for variants: `override` constants could change neither a type nor a binding.
 
+mod activation;
 mod files;
 mod text;
 
+use crate::activation::Activation;
 use crate::kernel::{self, Kernel, Slot, SlotUse};
 use crate::params;
 
@@ -61,6 +63,18 @@ impl Slots {
         if condition { self.with(slot) } else { self }
     }
 
+    /// Both sets.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The set without `slot`.
+    #[must_use]
+    pub const fn without(self, slot: Slot) -> Self {
+        Self(self.0 & !(1 << slot as u32))
+    }
+
     /// Whether `slot` is in the set.
     #[must_use]
     pub const fn contains(self, slot: Slot) -> bool {
@@ -107,8 +121,20 @@ pub struct Variant {
     pub batch_statistics: bool,
     /// The running statistics are plain averages of all batches.
     pub cumulative: bool,
+    /// What is applied last; none in kernels that need not know.
+    pub activation: Activation,
     /// Optional slots that are there.
     pub optional: Slots,
+}
+
+impl Variant {
+    /// Neither activation nor residual.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.activation == Activation::None
+            && !Slot::SURROUNDING
+                .iter()
+                .any(|&slot| self.optional.contains(slot))
+    }
 }
 
 /// The slots that are bound in `variant`, in binding order (the first is binding 1).
@@ -155,6 +181,9 @@ impl Dialect {
 pub fn wgsl(kernel: Kernel, variant: &Variant, shared: bool, dialect: Dialect) -> String {
     let mut text = dialect.directives(variant.tile.team).to_owned();
     text.push_str(&text::constants(variant));
+    if !variant.is_alone() {
+        text.push_str(&activation::text(kernel, variant));
+    }
     text.push_str(params::WGSL);
     text.push_str("@group(0) @binding(0) var<uniform> params: Params;\n\n");
     let mut binding = 0;
@@ -162,6 +191,8 @@ pub fn wgsl(kernel: Kernel, variant: &Variant, shared: bool, dialect: Dialect) -
         let present = slot.absent.is_none() || variant.optional.contains(slot.slot);
         if present {
             binding += 1;
+        } else if variant.is_alone() && Slot::SURROUNDING.contains(&slot.slot) {
+            continue;
         }
         text.push_str(&text::accessors(
             slot,

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use wgpu_norm::check::{self, Case, Results, Row};
+use wgpu_norm::geometry::Residual;
 use wgpu_norm::reference::{self, Parameters};
 use wgpu_norm::{Context, Error};
 
@@ -121,30 +122,48 @@ fn compare(file: &FileCase, got: &Results) -> Result<Verdict> {
 /// What rounding errors of a result are relative to, where it is a sum or a difference that may cancel out:
 /// the size of its terms. In f64, from the inputs.
 fn scale(case: &Case, tensor: &str) -> wgpu_norm::Result<f64> {
+    let optional = |values: &Option<Vec<f32>>| values.as_deref().map(wide);
+    let parameters = Parameters {
+        weight: optional(&case.weight),
+        bias: optional(&case.bias),
+        running_mean: optional(&case.running_mean),
+        running_var: optional(&case.running_var),
+        num_batches_tracked: case.num_batches_tracked.into(),
+    };
+    let input = normalized_input(case);
+    let forward = reference::forward(&case.norm, case.mode, &case.shape, &input, &parameters)?;
+    let rstd = |var: &f64| {
+        let sum = var + case.norm.eps();
+        if sum == 0.0 { 0.0 } else { sum.sqrt().recip() }
+    };
+    let rstd: Vec<f64> = forward.var.iter().map(rstd).collect();
+    let rstd = root_mean_square(&rstd);
+    let weight = parameters.weight.as_deref().map_or(1.0, root_mean_square);
+    let gradient = norm(&wide(&case.grad_output));
+    // The sum with a residual is rounded to f32, by at most half a unit: a 32nd of the tolerance.
+    let of_sum = match case.norm.residual_place() {
+        Residual::Before if case.residual.is_some() => rstd * root_mean_square(&input) / 16.0,
+        _ => 0.0,
+    };
     Ok(match tensor {
-        "grad_weight" | "grad_bias" => norm(&wide(&case.grad_output)),
-        "grad_input" => {
-            let optional = |values: &Option<Vec<f32>>| values.as_deref().map(wide);
-            let parameters = Parameters {
-                weight: optional(&case.weight),
-                bias: optional(&case.bias),
-                running_mean: optional(&case.running_mean),
-                running_var: optional(&case.running_var),
-                num_batches_tracked: case.num_batches_tracked.into(),
-            };
-            let input = wide(&case.input);
-            let forward =
-                reference::forward(&case.norm, case.mode, &case.shape, &input, &parameters)?;
-            let rstd = |var: &f64| {
-                let sum = var + case.norm.eps();
-                if sum == 0.0 { 0.0 } else { sum.sqrt().recip() }
-            };
-            let rstd: Vec<f64> = forward.var.iter().map(rstd).collect();
-            let weight = parameters.weight.as_deref().map_or(1.0, root_mean_square);
-            root_mean_square(&rstd) * weight * norm(&wide(&case.grad_output))
-        }
+        "output" => of_sum * weight * (input.len() as f64).sqrt(),
+        "grad_weight" => gradient * of_sum.max(1.0),
+        "grad_bias" => gradient,
+        "grad_residual" if of_sum == 0.0 => gradient,
+        "grad_input" | "grad_residual" => rstd * weight * gradient * of_sum.max(1.0),
         _ => 0.0,
     })
+}
+
+/// The input, or its sum with a residual that is added before the norm.
+fn normalized_input(case: &Case) -> Vec<f64> {
+    let mut input = wide(&case.input);
+    if let (Some(residual), Residual::Before) = (&case.residual, case.norm.residual_place()) {
+        for (x, residual) in input.iter_mut().zip(residual) {
+            *x += f64::from(*residual);
+        }
+    }
+    input
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {

@@ -153,6 +153,8 @@ impl<'a> Tensors<'a> {
             running_var: var,
             num_batches_tracked: batches as u32,
             grad_output: grad_output.unwrap_or_else(|| vec![0.0; input.len()]),
+            residual: self.f32("residual", shape)?,
+            grad_residual_output: None,
             input,
         };
         Ok(Content::Case(Box::new(FileCase {
@@ -177,12 +179,6 @@ impl<'a> Tensors<'a> {
                 Dtype::F16 | Dtype::BF16 => lacks.push(format!("{:?} {name}", tensor.dtype())),
                 other => return Err(format!("{name} is {other:?}, not F32, F16 or BF16")),
             }
-        }
-        if self.view("residual").is_some() {
-            lacks.push("residual".to_owned());
-        }
-        if settings.activation != "none" {
-            lacks.push(format!("activation {}", settings.activation));
         }
         if settings.channels_last {
             lacks.push("channels_last".to_owned());

@@ -1,5 +1,5 @@
 // Not RESIDENT: a lane reads its input again.
 
 fn input_again(k: u32, at: u32) -> Value {
-    return load_input(at);
+    return incoming_again(at);
 }

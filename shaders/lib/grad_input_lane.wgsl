@@ -6,6 +6,7 @@ fn grad_input_lane(task: Task, sums: Sums) {
     let centering = saved_centering(task.group);
     let mean_gradient = select(Item(), sums[0] / params.count, CENTERED);
     let mean_gradient_x_hat = sums[1] / params.count;
+    let of_item = affine_of_item(task, cursor);
     var scale = Value(centering.rstd);
     var weight = Value(1.0);
     // The weight of a group stands before its sums; those of its runs stand inside.
@@ -17,12 +18,15 @@ fn grad_input_lane(task: Task, sums: Sums) {
     for (var k = 0u; k < select(task.vectors, HELD, RESIDENT); k += 1u) {
         if (k < task.vectors) {
             let at = offset(cursor);
-            var gradient = gradient_again(k, at, cursor) * weight;
+            var x_hat = Value();
+            if (BATCH_STATISTICS || ACTIVATED) {
+                x_hat = x_hat_again(k, at, centering);
+            }
+            var gradient = gradient_again(k, at, x_hat, cursor, of_item) * weight;
             if (BATCH_STATISTICS) {
-                let x_hat = x_hat_again(k, at, centering);
                 gradient = fma(x_hat, Value(-mean_gradient_x_hat), gradient - mean_gradient);
             }
-            store_grad_input(at, gradient * scale);
+            store_grad_input(at, outgoing(at, gradient * scale));
             cursor = advance(cursor);
         }
     }

@@ -1,16 +1,4 @@
-// One lane's share of the two sums of a task, where all groups of a team have the same weight: it stays in registers.
-
-var<private> held_weight: array<Value, HELD>;
-
-fn hold_affine(task: Task) {
-    var cursor = cursor_at(task);
-    for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
-            held_weight[k] = load_weight(partner(cursor));
-            cursor = advance(cursor);
-        }
-    }
-}
+// One lane's share of the two sums of a task, where all groups of a team have the same weight and bias: these stay in registers.
 
 fn lane_sums(task: Task) -> Partial {
     var cursor = cursor_at(task);
@@ -20,9 +8,11 @@ fn lane_sums(task: Task) -> Partial {
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
             let at = offset(cursor);
-            let gradient = load_grad_output(at) * held_weight[k];
+            let x_hat = normalized(load_input(at), centering);
+            let affine = affine_again(k, cursor);
+            let gradient = output_gradient(at, x_hat, affine, false) * affine.weight;
             sum += gradient;
-            sum_x_hat += gradient * normalized(load_input(at), centering);
+            sum_x_hat += gradient * x_hat;
             cursor = advance(cursor);
         }
     }

@@ -8,12 +8,24 @@ fn centering_at(task: Task, cursor: Cursor) -> Centering {
     return saved_centering(partner(cursor));
 }
 
-// grad_output as it stands in the sums: a weight that all of an item share is multiplied in afterwards.
-fn gradient_at(at: u32, cursor: Cursor) -> Value {
-    if (PARTNER_CONSTANT) {
-        return load_grad_output(at);
+// Weight and bias where all of an item share them; only an activation needs them here.
+fn affine_of_item(task: Task, cursor: Cursor) -> Affine {
+    if (!ACTIVATED) {
+        return Affine();
     }
-    return load_grad_output(at) * load_weight(partner(cursor));
+    if (ITEMS_ARE_GROUPS) {
+        return affine_at(partner(cursor));
+    }
+    return affine_at(task.item);
+}
+
+// The gradient as it stands in the sums: a weight that all of an item share is multiplied in afterwards.
+fn gradient_at(at: u32, x_hat: Value, cursor: Cursor, of_item: Affine, again: bool) -> Value {
+    if (PARTNER_CONSTANT || !ITEMS_ARE_GROUPS) {
+        return output_gradient(at, x_hat, of_item, again);
+    }
+    let affine = affine_at(partner(cursor));
+    return output_gradient(at, x_hat, affine, again) * affine.weight;
 }
 
 fn hold_affine(task: Task) {}
@@ -22,6 +34,7 @@ fn hold_affine(task: Task) {}
 fn lane_sums(task: Task) -> Partial {
     var cursor = cursor_at(task);
     let centering_of_item = centering_at(task, cursor);
+    let of_item = affine_of_item(task, cursor);
     var sum = Value();
     var sum_x_hat = Value();
     for (var outer = 0u; outer < task.vectors; outer += HELD * BLOCKS) {
@@ -38,7 +51,7 @@ fn lane_sums(task: Task) -> Partial {
                         centering = centering_at(task, cursor);
                     }
                     let x_hat = normalized(load_input(at), centering);
-                    let gradient = gradient_at(at, cursor);
+                    let gradient = gradient_at(at, x_hat, cursor, of_item, false);
                     hold(k, x_hat, gradient);
                     block += gradient;
                     block_x_hat += gradient * x_hat;

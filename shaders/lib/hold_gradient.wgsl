@@ -12,6 +12,6 @@ fn x_hat_again(k: u32, at: u32, centering: Centering) -> Value {
     return held_x_hat[k];
 }
 
-fn gradient_again(k: u32, at: u32, cursor: Cursor) -> Value {
+fn gradient_again(k: u32, at: u32, x_hat: Value, cursor: Cursor, of_item: Affine) -> Value {
     return held_gradient[k];
 }

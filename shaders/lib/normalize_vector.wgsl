@@ -1,13 +1,4 @@
-// output = x̂ * weight + bias for one vector.
-
-struct Affine {
-    weight: Value,
-    bias: Value,
-}
-
-fn affine_at(channel: u32) -> Affine {
-    return Affine(load_weight(channel), load_bias(channel));
-}
+// output = x̂ * weight + bias for one vector, and what comes after it.
 
 // The k-th vector of a lane. `of_item` is right for all of an item if PARTNER_CONSTANT.
 fn normalize_vector(k: u32, cursor: Cursor, centering: Centering, of_item: Affine) {
@@ -17,5 +8,5 @@ fn normalize_vector(k: u32, cursor: Cursor, centering: Centering, of_item: Affin
     }
     let at = offset(cursor);
     let x_hat = normalized(input_again(k, at), centering);
-    store_output(at, fma(x_hat, affine.weight, affine.bias));
+    store_output(at, finished(at, fma(x_hat, affine.weight, affine.bias)));
 }

@@ -6,6 +6,6 @@ fn x_hat_again(k: u32, at: u32, centering: Centering) -> Value {
     return normalized(load_input(at), centering);
 }
 
-fn gradient_again(k: u32, at: u32, cursor: Cursor) -> Value {
-    return gradient_at(at, cursor);
+fn gradient_again(k: u32, at: u32, x_hat: Value, cursor: Cursor, of_item: Affine) -> Value {
+    return gradient_at(at, x_hat, cursor, of_item, true);
 }

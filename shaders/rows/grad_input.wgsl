@@ -8,6 +8,7 @@ var<private> held_mean_product: array<Value, HELD>;
 fn run(workgroup: u32) {
     let task = task_at(workgroup, 0u);
     hold_centering(task);
+    hold_affine(task);
     hold_sums(task);
     for (var row = 0u; row < params.chunk; row += 1u) {
         grad_input_row(task_at(workgroup, row));
@@ -19,7 +20,7 @@ fn hold_sums(task: Task) {
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
             let column = partner(cursor);
-            held_scale[k] = held_centering[k].rstd * load_weight(column);
+            held_scale[k] = held_centering[k].rstd * held_weight[k];
             held_mean[k] = load_sums(column) / params.count;
             held_mean_product[k] = load_sums(params.groups + column) / params.count;
             cursor = advance(cursor);
@@ -32,9 +33,12 @@ fn grad_input_row(task: Task) {
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
             let at = offset(cursor);
-            var gradient = load_grad_output(at);
+            var x_hat = Value();
+            if (BATCH_STATISTICS || ACTIVATED) {
+                x_hat = normalized(load_input(at), held_centering[k]);
+            }
+            var gradient = output_gradient(at, x_hat, affine_again(k, cursor), false);
             if (BATCH_STATISTICS) {
-                let x_hat = normalized(load_input(at), held_centering[k]);
                 gradient = fma(x_hat, -held_mean_product[k], gradient - held_mean[k]);
             }
             store_grad_input(at, gradient * held_scale[k]);

@@ -1,7 +1,9 @@
 // Sums for the gradients of columns, over the rows of a chunk, into `partials`.
 
 fn run(workgroup: u32) {
-    hold_centering(task_at(workgroup, 0u));
+    let task = task_at(workgroup, 0u);
+    hold_centering(task);
+    hold_affine(task);
     for (var row = 0u; row < params.chunk; row += 1u) {
         add_row(task_at(workgroup, row));
     }
@@ -13,9 +15,10 @@ fn add_row(task: Task) {
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
             let at = offset(cursor);
-            let gradient = load_grad_output(at);
+            let x_hat = normalized(load_input(at), held_centering[k]);
+            let gradient = output_gradient(at, x_hat, affine_again(k, cursor), false);
             column_gradient[k] += gradient;
-            column_product[k] += gradient * normalized(load_input(at), held_centering[k]);
+            column_product[k] += gradient * x_hat;
             cursor = advance(cursor);
         }
     }

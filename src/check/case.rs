@@ -1,4 +1,5 @@
 use crate::error::Result;
+use crate::geometry::Residual;
 use crate::ops::{Mode, Norm};
 use crate::strategy::Strategy;
 
@@ -27,6 +28,10 @@ pub struct Case {
     pub num_batches_tracked: u32,
     /// Gradient of the output.
     pub grad_output: Vec<f32>,
+    /// Added after weight and bias, or before layer and RMS norm; shape of the input.
+    pub residual: Option<Vec<f32>>,
+    /// Gradient of the `residual_output` of layer and RMS norm with a residual; `None` counts as 0.
+    pub grad_residual_output: Option<Vec<f32>>,
 }
 
 impl Case {
@@ -61,7 +66,20 @@ impl Case {
             num_batches_tracked: if tracks { 2 } else { 0 },
             input: random.values(elements, 0.5, 1.0),
             grad_output: random.values(elements, 0.0, 1.0),
+            residual: None,
+            grad_residual_output: None,
         })
+    }
+
+    /// The same case with a random residual and, in layer and RMS norm, a gradient of the sum.
+    #[must_use]
+    pub fn with_residual(mut self) -> Self {
+        let mut random = Random(self.input.first().map_or(0, |x| x.to_bits().into()));
+        let mut values = || random.values(self.input.len(), 0.0, 1.0);
+        self.residual = Some(values());
+        let before = self.norm.residual_place() == Residual::Before;
+        self.grad_residual_output = before.then(values);
+        self
     }
 
     /// The same case with `offset` added to the input: the mean in standard deviations.

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::case::Case;
 use crate::context::Context;
 use crate::error::Result;
+use crate::geometry::Residual;
 use crate::plan::{BackwardTensors, ForwardTensors, Plan, Running};
 use crate::scope::scoped;
 use crate::tensor::Tensor;
@@ -12,7 +13,7 @@ pub type Results = BTreeMap<&'static str, Vec<f32>>;
 
 /// Runs forward and backward pass of `case` and returns all results: `output`, the planes of the statistics `mean`,
 /// `mean_low`, `rstd` and `var`, and as far as there are any `running_mean`, `running_var`, `num_batches_tracked`,
-/// `grad_input`, `grad_weight`, `grad_bias`.
+/// `grad_input`, `grad_weight`, `grad_bias`, `residual_output`, `grad_residual`.
 ///
 /// Outputs, saved statistics and scratch memory are filled with NaN beforehand: an element that is not written shows.
 ///
@@ -41,6 +42,10 @@ pub(crate) struct Tensors {
     grad_input: Tensor,
     grad_weight: Option<Tensor>,
     grad_bias: Option<Tensor>,
+    residual: Option<Tensor>,
+    residual_output: Option<Tensor>,
+    grad_residual: Option<Tensor>,
+    grad_residual_output: Option<Tensor>,
 }
 
 struct OwnRunning {
@@ -62,6 +67,18 @@ impl Tensors {
         let gradient = |parameter: &Option<Tensor>| {
             let parameter = parameter.as_ref();
             parameter.map(|_| poisoned(&shape)).transpose()
+        };
+        let data = |values: &Option<Vec<f32>>| {
+            let values = values.as_ref();
+            values
+                .map(|values| Tensor::from_slice(context, values, &case.shape))
+                .transpose()
+        };
+        // The sum, or the gradient of what is added after the norm.
+        let before = case.norm.residual_place() == Residual::Before;
+        let beside = |here| {
+            let there = case.residual.as_ref().filter(|_| here);
+            there.map(|_| poisoned(&case.shape)).transpose()
         };
         let (weight, bias) = (parameter(&case.weight)?, parameter(&case.bias)?);
         let running = match (
@@ -87,6 +104,10 @@ impl Tensors {
             weight,
             bias,
             running,
+            residual: data(&case.residual)?,
+            grad_residual_output: data(&case.grad_residual_output)?,
+            residual_output: beside(before)?,
+            grad_residual: beside(!before)?,
             output: poisoned(&case.shape)?,
             statistics: poisoned(&plan.statistics_shape())?,
             grad_input: poisoned(&case.shape)?,
@@ -128,6 +149,8 @@ impl Tensors {
             &ForwardTensors {
                 input: &self.input,
                 output: &self.output,
+                residual: self.residual.as_ref(),
+                residual_output: self.residual_output.as_ref(),
                 weight: self.weight.as_ref(),
                 bias: self.bias.as_ref(),
                 statistics: Some(&self.statistics),
@@ -148,10 +171,17 @@ impl Tensors {
         plan.backward(
             encoder,
             &BackwardTensors {
-                input: &self.input,
+                input: self.residual_output.as_ref().unwrap_or(&self.input),
                 statistics: &self.statistics,
                 weight: self.weight.as_ref(),
+                bias: self.bias.as_ref(),
+                residual: self
+                    .residual
+                    .as_ref()
+                    .filter(|_| self.residual_output.is_none()),
                 grad_output: &self.grad_output,
+                grad_residual_output: self.grad_residual_output.as_ref(),
+                grad_residual: self.grad_residual.as_ref(),
                 grad_input: Some(&self.grad_input),
                 grad_weight: self.grad_weight.as_ref(),
                 grad_bias: self.grad_bias.as_ref(),
@@ -161,6 +191,8 @@ impl Tensors {
 
     fn read(&self) -> Result<Results> {
         let mut results = Results::new();
+        // Input and residual have the same gradient where the norm takes their sum.
+        let of_sum = self.residual_output.as_ref().map(|_| &self.grad_input);
         let running = self.running.as_ref();
         for (name, tensor) in [
             ("output", Some(&self.output)),
@@ -169,6 +201,8 @@ impl Tensors {
             ("grad_input", Some(&self.grad_input)),
             ("grad_weight", self.grad_weight.as_ref()),
             ("grad_bias", self.grad_bias.as_ref()),
+            ("residual_output", self.residual_output.as_ref()),
+            ("grad_residual", self.grad_residual.as_ref().or(of_sum)),
         ] {
             if let Some(tensor) = tensor {
                 results.insert(name, tensor.to_vec()?);

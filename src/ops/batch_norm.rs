@@ -1,3 +1,5 @@
+use crate::activation::Activation;
+
 /// Batch normalization over `[N, C]`, `[N, C, L]`, `[N, C, H, W]` or `[N, C, D, H, W]`: one mean and variance per channel,
 /// over the batch and all spatial dimensions.
 ///
@@ -27,6 +29,8 @@ pub struct BatchNorm {
     pub bias: bool,
     /// Keep running statistics, for evaluation. Default true.
     pub track_running_stats: bool,
+    /// Applied last, in the same pass. Default none.
+    pub activation: Activation,
 }
 
 impl BatchNorm {
@@ -40,8 +44,9 @@ impl BatchNorm {
             weight: true,
             bias: true,
             track_running_stats: true,
+            activation: Activation::None,
         }
     }
 }
 
-super::setters!(BatchNorm: eps, momentum, weight, bias, affine, track_running_stats);
+super::setters!(BatchNorm: eps, momentum, weight, bias, affine, track_running_stats, activation);

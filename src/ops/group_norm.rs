@@ -1,3 +1,5 @@
+use crate::activation::Activation;
+
 /// Group normalization over `[N, C]`, `[N, C, L]`, `[N, C, H, W]` or `[N, C, D, H, W]`: one mean and variance per sample and
 /// group of neighbouring channels, over these channels and the spatial dimensions; weight and bias per channel.
 ///
@@ -22,6 +24,8 @@ pub struct GroupNorm {
     pub weight: bool,
     /// Add a learned bias per channel. Default true.
     pub bias: bool,
+    /// Applied last, in the same pass. Default none.
+    pub activation: Activation,
 }
 
 impl GroupNorm {
@@ -34,8 +38,9 @@ impl GroupNorm {
             eps: 1e-5,
             weight: true,
             bias: true,
+            activation: Activation::None,
         }
     }
 }
 
-super::setters!(GroupNorm: eps, weight, bias, affine);
+super::setters!(GroupNorm: eps, weight, bias, affine, activation);

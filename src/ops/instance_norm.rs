@@ -1,3 +1,5 @@
+use crate::activation::Activation;
+
 /// Instance normalization over `[N, C, L]`, `[N, C, H, W]` or `[N, C, D, H, W]`: one mean and variance per sample and channel,
 /// over the spatial dimensions.
 ///
@@ -28,6 +30,8 @@ pub struct InstanceNorm {
     pub bias: bool,
     /// Keep running statistics, for evaluation. Default false.
     pub track_running_stats: bool,
+    /// Applied last, in the same pass. Default none.
+    pub activation: Activation,
 }
 
 impl InstanceNorm {
@@ -41,8 +45,9 @@ impl InstanceNorm {
             weight: false,
             bias: false,
             track_running_stats: false,
+            activation: Activation::None,
         }
     }
 }
 
-super::setters!(InstanceNorm: eps, momentum, weight, bias, affine, track_running_stats);
+super::setters!(InstanceNorm: eps, momentum, weight, bias, affine, track_running_stats, activation);

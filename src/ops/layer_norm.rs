@@ -1,3 +1,5 @@
+use crate::activation::Activation;
+
 /// Layer normalization over the last dimensions of a tensor: one mean and variance per row, a row being all elements
 /// that share the leading dimensions; weight and bias of shape `normalized_shape`.
 ///
@@ -21,6 +23,8 @@ pub struct LayerNorm {
     pub weight: bool,
     /// Add a learned bias per element of a row. Default true.
     pub bias: bool,
+    /// Applied last, in the same pass. Default none.
+    pub activation: Activation,
 }
 
 impl LayerNorm {
@@ -32,8 +36,9 @@ impl LayerNorm {
             eps: 1e-5,
             weight: true,
             bias: true,
+            activation: Activation::None,
         }
     }
 }
 
-super::setters!(LayerNorm: eps, weight, bias, affine);
+super::setters!(LayerNorm: eps, weight, bias, affine, activation);

@@ -42,6 +42,8 @@ impl Norm {
             running,
             weight: self.has_weight(),
             bias: self.has_bias(),
+            activation: self.activation(),
+            residual: None,
         }))
     }
 }

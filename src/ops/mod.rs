@@ -67,6 +67,14 @@ macro_rules! setter {
             self
         }
     };
+    (activation) => {
+        /// Sets what is applied last, in the same pass: `output = activation(... * weight + bias)`.
+        #[must_use]
+        pub const fn activation(mut self, activation: crate::Activation) -> Self {
+            self.activation = activation;
+            self
+        }
+    };
     (track_running_stats) => {
         /// Sets whether running statistics are kept.
         #[must_use]

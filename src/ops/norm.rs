@@ -1,3 +1,6 @@
+use crate::activation::Activation;
+use crate::geometry::Residual;
+
 use super::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
 
 /// Any of the normalizations, as plain data: what a [`Layer`](crate::Layer) or a [`Plan`](crate::Plan) is made from.
@@ -79,6 +82,39 @@ impl Norm {
             Self::Group(n) => n.bias,
             Self::Layer(n) => n.bias,
             Self::Rms(_) => false,
+        }
+    }
+
+    /// What is applied last.
+    #[must_use]
+    pub const fn activation(&self) -> Activation {
+        match self {
+            Self::Batch(n) => n.activation,
+            Self::Instance(n) => n.activation,
+            Self::Group(n) => n.activation,
+            Self::Layer(n) => n.activation,
+            Self::Rms(n) => n.activation,
+        }
+    }
+
+    /// The same norm with another activation.
+    #[must_use]
+    pub fn with_activation(self, activation: Activation) -> Self {
+        match self {
+            Self::Batch(n) => n.activation(activation).into(),
+            Self::Instance(n) => n.activation(activation).into(),
+            Self::Group(n) => n.activation(activation).into(),
+            Self::Layer(n) => n.activation(activation).into(),
+            Self::Rms(n) => n.activation(activation).into(),
+        }
+    }
+
+    /// Where a residual is added: before layer and RMS norm, after the others.
+    #[must_use]
+    pub const fn residual_place(&self) -> Residual {
+        match self {
+            Self::Layer(_) | Self::Rms(_) => Residual::Before,
+            _ => Residual::After,
         }
     }
 

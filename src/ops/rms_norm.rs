@@ -1,3 +1,5 @@
+use crate::activation::Activation;
+
 /// Root mean square normalization over the last dimensions of a tensor, a row being all elements that share the leading
 /// dimensions; weight of shape `normalized_shape`, no bias, no mean.
 ///
@@ -19,6 +21,8 @@ pub struct RmsNorm {
     pub eps: f64,
     /// Multiply by a learned weight per element of a row. Default true.
     pub weight: bool,
+    /// Applied last, in the same pass. Default none.
+    pub activation: Activation,
 }
 
 impl RmsNorm {
@@ -29,8 +33,9 @@ impl RmsNorm {
             normalized_shape: normalized_shape.to_vec(),
             eps: f32::EPSILON as f64,
             weight: true,
+            activation: Activation::None,
         }
     }
 }
 
-super::setters!(RmsNorm: eps, weight);
+super::setters!(RmsNorm: eps, weight, activation);

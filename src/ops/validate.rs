@@ -1,6 +1,7 @@
 //! What a configuration and a shape must fulfil, checked before anything is allocated.
 
 use super::{Mode, Norm};
+use crate::activation::Activation;
 use crate::error::{Error, Result};
 
 /// Largest rank of a tensor that layer and RMS norm take: any number of leading dimensions would do,
@@ -11,7 +12,7 @@ impl Norm {
     /// Checks the configuration alone.
     ///
     /// # Errors
-    /// [`Error::Value`] for eps below 0, an eps or momentum that is NaN or that f32 cannot hold, a size of 0;
+    /// [`Error::Value`] for eps below 0, an eps, momentum or slope that is NaN or that f32 cannot hold, a size of 0;
     /// [`Error::Groups`] if the groups do not divide the channels; [`Error::Limit`] for sizes beyond 32-bit indices.
     pub fn validate(&self) -> Result<()> {
         // The device computes in f32.
@@ -31,6 +32,15 @@ impl Norm {
         if let Some(momentum) = momentum {
             let holds = (momentum as f32).is_finite();
             value("momentum", "finite and within f32", momentum, holds)?;
+        }
+        if let Activation::LeakyRelu(slope) = self.activation() {
+            let holds = (slope as f32).is_finite();
+            value(
+                "the slope of leaky_relu",
+                "finite and within f32",
+                slope,
+                holds,
+            )?;
         }
         let parameters = self.parameter_shape();
         if let Some(&zero) = parameters.iter().find(|&&size| size == 0) {

@@ -23,6 +23,7 @@ pub(super) struct Prepared {
     partials: Option<wgpu::Buffer>,
     sums: Option<wgpu::Buffer>,
     merged: Option<wgpu::Buffer>,
+    affine: Option<wgpu::Buffer>,
     statistics: Option<wgpu::Buffer>,
     keep_bind_groups: bool,
 }
@@ -73,6 +74,7 @@ impl Prepared {
             partials: scratch("wgpu-norm.partials", recipe.partials_bytes)?,
             sums: scratch("wgpu-norm.sums", recipe.sums_bytes)?,
             merged: scratch("wgpu-norm.merged", recipe.merged_bytes)?,
+            affine: scratch("wgpu-norm.affine", recipe.affine_bytes)?,
             statistics: scratch("wgpu-norm.statistics", own_statistics.unwrap_or(0))?,
             keep_bind_groups,
             steps,
@@ -80,11 +82,17 @@ impl Prepared {
     }
 
     pub(super) fn scratch(&self) -> Vec<wgpu::Buffer> {
-        [&self.partials, &self.sums, &self.merged, &self.statistics]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        [
+            &self.partials,
+            &self.sums,
+            &self.merged,
+            &self.affine,
+            &self.statistics,
+        ]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
     }
 
     pub(super) fn bind_group_count(&self) -> usize {
@@ -165,6 +173,7 @@ impl Prepared {
             Slot::Partials => &self.partials,
             Slot::Sums => &self.sums,
             Slot::Merged => &self.merged,
+            Slot::Affine => &self.affine,
             Slot::Statistics => &self.statistics,
             _ => &None,
         };

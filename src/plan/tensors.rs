@@ -2,7 +2,9 @@
 
 use super::Plan;
 use super::operands::{InPlace, Operands};
+use crate::activation::Activation;
 use crate::error::{Error, Result};
+use crate::geometry::Residual;
 use crate::kernel::Slot;
 use crate::tensor::Tensor;
 
@@ -11,8 +13,14 @@ use crate::tensor::Tensor;
 pub struct ForwardTensors<'a> {
     /// Input, of the plan's shape.
     pub input: &'a Tensor,
-    /// Output, of the plan's shape; may be the input itself.
+    /// Output, of the plan's shape; may be the input or the residual itself.
     pub output: &'a Tensor,
+    /// What is added, of the plan's shape: after weight and bias, `output = activation(norm(input) + residual)`, by batch, instance and
+    /// group norm; before the norm, `output = activation(norm(input + residual))`, by layer and RMS norm. `None` adds nothing.
+    pub residual: Option<&'a Tensor>,
+    /// Where layer and RMS norm with a residual write `input + residual`, which is the input of the backward pass; of the plan's shape;
+    /// may be the input or the residual itself.
+    pub residual_output: Option<&'a Tensor>,
     /// Weight, if the norm has one.
     pub weight: Option<&'a Tensor>,
     /// Bias, if the norm has one.
@@ -37,16 +45,28 @@ pub struct Running<'a> {
 /// The tensors of a backward pass. A gradient that is `None` is not computed.
 #[derive(Debug, Clone, Copy)]
 pub struct BackwardTensors<'a> {
-    /// The input of the forward pass.
+    /// The input of the forward pass, or its [`ForwardTensors::residual_output`].
     pub input: &'a Tensor,
     /// What the forward pass left, of shape [`Plan::statistics_shape`].
     pub statistics: &'a Tensor,
     /// Weight, if the norm has one.
     pub weight: Option<&'a Tensor>,
+    /// Bias, if the norm has one and an activation, whose derivative is computed again; ignored without an activation.
+    pub bias: Option<&'a Tensor>,
+    /// The residual of the forward pass of a batch, instance or group norm with an activation, if there was one; ignored without an
+    /// activation.
+    pub residual: Option<&'a Tensor>,
     /// Gradient of the output, of the plan's shape.
     pub grad_output: &'a Tensor,
-    /// Gradient of the input, of the plan's shape; may be `grad_output` or the input itself.
+    /// Gradient of the `residual_output` of layer and RMS norm, which is added to that of the input; `None` counts as 0.
+    pub grad_residual_output: Option<&'a Tensor>,
+    /// Gradient of the input, of the plan's shape; may be `grad_output`, the input, the residual or `grad_residual_output` itself.
+    ///
+    /// In layer and RMS norm it is the gradient of the residual as well: both are those of their sum.
     pub grad_input: Option<&'a Tensor>,
+    /// Gradient of the residual of batch, instance and group norm, of the plan's shape: `grad_output` times the derivative of the
+    /// activation. May be `grad_output` or the residual itself.
+    pub grad_residual: Option<&'a Tensor>,
     /// Gradient of the weight.
     pub grad_weight: Option<&'a Tensor>,
     /// Gradient of the bias.
@@ -60,6 +80,8 @@ impl<'a> ForwardTensors<'a> {
         Self {
             input,
             output,
+            residual: None,
+            residual_output: None,
             weight: None,
             bias: None,
             statistics: None,
@@ -76,8 +98,12 @@ impl<'a> BackwardTensors<'a> {
             input,
             statistics,
             weight: None,
+            bias: None,
+            residual: None,
             grad_output,
+            grad_residual_output: None,
             grad_input: None,
+            grad_residual: None,
             grad_weight: None,
             grad_bias: None,
         }
@@ -91,8 +117,12 @@ impl Plan {
     ) -> Result<Operands<'a>> {
         let mut operands = Operands::new(&self.context);
         operands.read(Slot::Input, tensors.input, &self.shape)?;
-        let in_place = InPlace::Over(&[Slot::Input], "output over input");
+        let in_place = InPlace::Over(
+            &[Slot::Input, Slot::Residual],
+            "output over input or over residual",
+        );
         operands.write(Slot::Output, tensors.output, &self.shape, in_place)?;
+        self.forward_residual(&mut operands, tensors)?;
         self.affine(
             &mut operands,
             Slot::Weight,
@@ -116,6 +146,39 @@ impl Plan {
         self.running(&mut operands, tensors.running)?;
         operands.check_overlaps()?;
         Ok(operands)
+    }
+
+    /// The residual and, where it is added before the norm, the sum.
+    fn forward_residual<'a>(
+        &self,
+        operands: &mut Operands<'a>,
+        tensors: &ForwardTensors<'a>,
+    ) -> Result<()> {
+        if let Some(residual) = tensors.residual {
+            operands.read(Slot::Residual, residual, &self.shape)?;
+        }
+        let before = self.norm.residual_place() == Residual::Before;
+        match (
+            tensors.residual_output,
+            tensors.residual.is_some() && before,
+        ) {
+            (None, false) => Ok(()),
+            (Some(sum), true) => {
+                let in_place = InPlace::Over(
+                    &[Slot::Input, Slot::Residual],
+                    "residual_output over input or over residual",
+                );
+                operands.write(Slot::ResidualOutput, sum, &self.shape, in_place)
+            }
+            (None, true) => Err(Error::Missing(
+                Slot::ResidualOutput.name(),
+                "layer and RMS norm with a residual write input + residual",
+            )),
+            (Some(_), false) => Err(Error::Unexpected(
+                Slot::ResidualOutput.name(),
+                "only layer and RMS norm with a residual have one",
+            )),
+        }
     }
 
     /// Running statistics are needed where they normalize or are updated, elsewhere ignored.
@@ -157,11 +220,17 @@ impl Plan {
         operands.read(Slot::GradOutput, tensors.grad_output, &self.shape)?;
         if let Some(grad_input) = tensors.grad_input {
             let in_place = InPlace::Over(
-                &[Slot::Input, Slot::GradOutput],
-                "grad_input over grad_output or over input",
+                &[
+                    Slot::Input,
+                    Slot::GradOutput,
+                    Slot::Residual,
+                    Slot::GradResidualOutput,
+                ],
+                "grad_input over grad_output, input, residual or grad_residual_output",
             );
             operands.write(Slot::GradInput, grad_input, &self.shape, in_place)?;
         }
+        self.backward_surroundings(&mut operands, tensors)?;
         for (slot, gradient, has) in [
             (
                 Slot::GradWeight,
@@ -182,6 +251,61 @@ impl Plan {
         }
         operands.check_overlaps()?;
         Ok(operands)
+    }
+
+    /// What an activation or a residual needs.
+    fn backward_surroundings<'a>(
+        &self,
+        operands: &mut Operands<'a>,
+        tensors: &BackwardTensors<'a>,
+    ) -> Result<()> {
+        let activated = self.norm.activation() != Activation::None;
+        if activated {
+            let (bias, has) = (tensors.bias, self.norm.has_bias());
+            self.affine(operands, Slot::Bias, bias, has)?;
+        }
+        let before = self.norm.residual_place() == Residual::Before;
+        for (slot, tensor, fits, reason) in [
+            (
+                Slot::Residual,
+                tensors.residual,
+                !before,
+                "the input of layer and RMS norm is the sum with it",
+            ),
+            (
+                Slot::GradResidual,
+                tensors.grad_residual,
+                !before,
+                "that of layer and RMS norm is grad_input",
+            ),
+            (
+                Slot::GradResidualOutput,
+                tensors.grad_residual_output,
+                before,
+                "only layer and RMS norm have a residual_output",
+            ),
+        ] {
+            let Some(tensor) = tensor else {
+                continue;
+            };
+            if !fits {
+                return Err(Error::Unexpected(slot.name(), reason));
+            }
+            if slot == Slot::GradResidual {
+                let in_place = InPlace::Over(
+                    &[Slot::GradOutput, Slot::Residual],
+                    "grad_residual over grad_output or over residual",
+                );
+                operands.write(slot, tensor, &self.shape, in_place)?;
+            } else {
+                operands.read(slot, tensor, &self.shape)?;
+            }
+        }
+        if activated && tensors.grad_residual.is_some() && tensors.residual.is_none() {
+            let reason = "its gradient goes through the activation";
+            return Err(Error::Missing(Slot::Residual.name(), reason));
+        }
+        Ok(())
     }
 
     fn affine<'a>(

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
+use crate::geometry::Residual;
 use crate::recipe::Wanted;
 use crate::scope::scoped;
 #[cfg(doc)]
@@ -36,7 +37,7 @@ impl Plan {
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::Rejected`] or [`Error::DeviceLost`], as the first use would fail.
     pub fn warm_up(&self) -> Result<WarmUp> {
-        self.warm_up_passes(false, Some(self.all_gradients()))
+        self.warm_up_passes(false, Some(self.all_gradients()), false)
     }
 
     /// [`Plan::warm_up`] for inference: the forward pass alone, without [`ForwardTensors::statistics`].
@@ -44,7 +45,19 @@ impl Plan {
     /// # Errors
     /// Those of [`Plan::warm_up`].
     pub fn warm_up_forward(&self) -> Result<WarmUp> {
-        self.warm_up_passes(true, None)
+        self.warm_up_passes(true, None, false)
+    }
+
+    /// [`Plan::warm_up`] for passes with a residual, and all gradients that go with it.
+    ///
+    /// # Errors
+    /// Those of [`Plan::warm_up`].
+    pub fn warm_up_residual(&self) -> Result<WarmUp> {
+        let wanted = Wanted {
+            residual: self.norm.residual_place() == Residual::After,
+            ..self.all_gradients()
+        };
+        self.warm_up_passes(false, Some(wanted), true)
     }
 
     /// The forward pass, with statistics of the plan's own or the caller's, and a backward pass if one is given.
@@ -52,15 +65,16 @@ impl Plan {
         &self,
         own_statistics: bool,
         backward: Option<Wanted>,
+        residual: bool,
     ) -> Result<WarmUp> {
         let (clock, context) = (Clock::start(), &self.context);
         context.check_lost()?;
         if self.problem.is_none() {
             return Ok(WarmUp::default());
         }
-        let mut prepared = vec![self.prepared_forward(own_statistics)?];
+        let mut prepared = vec![self.prepared_forward(own_statistics, residual)?];
         if let Some(wanted) = backward {
-            prepared.push(self.prepared_backward(wanted)?);
+            prepared.push(self.prepared_backward(wanted, residual)?);
         }
         let pipelines = self.compile(&prepared)?;
         let scratch = prepared.iter().flat_map(|prepared| prepared.scratch());

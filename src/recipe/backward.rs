@@ -5,9 +5,10 @@
 use super::columns::ByRows;
 use super::job::{Jobs, View};
 use super::{Recipe, SUMS_BYTES};
+use crate::activation::Activation;
 use crate::caps::Caps;
 use crate::error::Result;
-use crate::geometry::Problem;
+use crate::geometry::{Problem, Residual};
 use crate::kernel::{Kernel, Slot};
 use crate::source::Slots;
 use crate::strategy::{self, Load, Strategy};
@@ -21,6 +22,8 @@ pub struct Wanted {
     pub weight: bool,
     /// `grad_bias`.
     pub bias: bool,
+    /// `grad_residual`, of norms to which a residual is added after weight and bias.
+    pub residual: bool,
 }
 
 impl Wanted {
@@ -41,6 +44,8 @@ struct Builder<'a> {
     caps: &'a Caps,
     forced: Option<Strategy>,
     wanted: Wanted,
+    /// The gradient of what the activation is applied to was written by a launch before.
+    gradient_written: bool,
     recipe: Recipe,
 }
 
@@ -59,6 +64,7 @@ pub(super) fn recipe(
         caps,
         forced,
         wanted,
+        gradient_written: false,
         recipe: Recipe::new(strategy),
     };
     let one_channel_per_group = problem.groups.partner.is_constant();
@@ -83,6 +89,11 @@ pub(super) fn recipe(
     if wanted.input && !problem.batch_statistics {
         builder.grad_input(View::Groups, Slots::default())?;
     }
+    if wanted.residual && !builder.gradient_written {
+        // Nothing else is wanted: of this launch only what it writes for each element is.
+        builder.sums_in_parts(View::Groups)?;
+    }
+    builder.recipe.pack_affine(problem, caps);
     Ok(builder.recipe)
 }
 
@@ -140,9 +151,7 @@ impl Builder<'_> {
         let optional = Slots::default()
             .with_if(self.problem.weight, Slot::Weight)
             .with_if(!resident, Slot::Sums);
-        self.recipe
-            .steps
-            .extend(jobs.steps(Kernel::GradColumns, optional));
+        self.launch(&jobs, Kernel::GradColumns, optional);
         self.merge_parameters(partials);
         Ok(())
     }
@@ -192,9 +201,7 @@ impl Builder<'_> {
         let optional = Slots::default()
             .with_if(self.problem.weight, Slot::Weight)
             .with_if(keep, Slot::Partials);
-        self.recipe
-            .steps
-            .extend(jobs.steps(Kernel::GradInputGroups, optional));
+        self.launch(&jobs, Kernel::GradInputGroups, optional);
         Ok(())
     }
 
@@ -212,10 +219,44 @@ impl Builder<'_> {
         // The weight stands inside a sum only where it varies within a group.
         let weighted = view == View::Groups && !self.problem.groups.partner.is_constant();
         let optional = Slots::default().with_if(weighted && self.problem.weight, Slot::Weight);
+        self.launch(&jobs, Kernel::GradientSums, optional);
+        Ok(jobs.partials())
+    }
+
+    /// The launches of a kernel that reads `grad_output`, with what surrounds the norm.
+    fn launch(&mut self, jobs: &Jobs<'_>, kernel: Kernel, optional: Slots) {
+        let Problem {
+            weight,
+            bias,
+            activation,
+            residual,
+            ..
+        } = *self.problem;
+        let written = self.gradient_written;
+        let activated = activation != Activation::None && !written;
+        let added = residual == Some(Residual::Before) && kernel != Kernel::GradientSums;
+        let optional = optional
+            .with_if(activated && weight, Slot::Weight)
+            .with_if(activated && bias, Slot::Bias)
+            .with_if(activated && kernel == Kernel::GradInput, Slot::Input)
+            .with_if(
+                activated && residual == Some(Residual::After),
+                Slot::Residual,
+            )
+            .with_if(self.wanted.residual && !written, Slot::GradResidual)
+            .with_if(added, Slot::GradResidualOutput);
         self.recipe
             .steps
-            .extend(jobs.steps(Kernel::GradientSums, optional));
-        Ok(jobs.partials())
+            .extend(jobs.steps(kernel, optional).map(|mut step| {
+                if activated {
+                    step.variant.activation = activation;
+                }
+                if written {
+                    step.renamed = vec![(Slot::GradOutput, Slot::GradResidual)];
+                }
+                step
+            }));
+        self.gradient_written = self.wanted.residual;
     }
 
     /// All `partials`, merged to `items` pairs of sums.
@@ -242,9 +283,7 @@ impl Builder<'_> {
             Jobs::in_parts(self.problem, self.caps, view, forced)?
         };
         let optional = optional.with_if(self.problem.weight, Slot::Weight);
-        self.recipe
-            .steps
-            .extend(jobs.steps(Kernel::GradInput, optional));
+        self.launch(&jobs, Kernel::GradInput, optional);
         Ok(())
     }
 }

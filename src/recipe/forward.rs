@@ -3,10 +3,10 @@
 use super::columns::ByRows;
 use super::job::{Jobs, View};
 use super::small::{affine_slots, channel_step};
-use super::{Recipe, STATISTICS_BYTES};
+use super::{Recipe, STATISTICS_BYTES, Step};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
-use crate::geometry::{Problem, RunningUpdate};
+use crate::geometry::{Problem, Residual, RunningUpdate};
 use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
 use crate::source::Slots;
@@ -33,16 +33,19 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
             Jobs::in_parts(problem, caps, View::Groups, forced.is_some())?
         };
         recipe.needs_partials(STATISTICS_BYTES, jobs.partials());
-        recipe
-            .steps
-            .extend(jobs.steps(Kernel::Statistics, Slots::default()));
+        let sum = sum_slots(problem);
+        recipe.steps.extend(jobs.steps(Kernel::Statistics, sum));
         recipe.merge_statistics(problem, caps, (jobs.parts, by_rows));
         normalize(&mut recipe, problem, caps, forced)?;
     } else {
         let jobs = Jobs::whole_groups(problem, caps, Load::Forward, strategy)?;
+        let optional = sum_slots(problem)
+            .union(affine_slots(problem))
+            .with_if(problem.residual.is_some(), Slot::Residual);
+        let steps = jobs.steps(Kernel::NormalizeGroups, optional);
         recipe
             .steps
-            .extend(jobs.steps(Kernel::NormalizeGroups, affine_slots(problem)));
+            .extend(steps.map(|step| activated(problem, step)));
     }
     if let Some(update) = problem.running {
         update_running(&mut recipe, problem, caps, update)?;
@@ -66,10 +69,32 @@ fn normalize(
         let view = if by_runs { View::Runs } else { View::Groups };
         Jobs::in_parts(problem, caps, view, forced)?
     };
+    let after = problem.residual == Some(Residual::After);
+    let optional = affine_slots(problem).with_if(after, Slot::Residual);
     recipe
         .steps
-        .extend(jobs.steps(Kernel::Normalize, affine_slots(problem)));
+        .extend(jobs.steps(Kernel::Normalize, optional).map(|step| {
+            let mut step = activated(problem, step);
+            if problem.residual == Some(Residual::Before) {
+                // The launch before wrote the sum.
+                step.renamed = vec![(Slot::Input, Slot::ResidualOutput)];
+            }
+            step
+        }));
     Ok(())
+}
+
+/// The slots of a launch that adds input and residual, if any does.
+fn sum_slots(problem: &Problem) -> Slots {
+    let before = problem.residual == Some(Residual::Before);
+    Slots::default()
+        .with_if(before, Slot::Residual)
+        .with_if(before, Slot::ResidualOutput)
+}
+
+const fn activated(problem: &Problem, mut step: Step) -> Step {
+    step.variant.activation = problem.activation;
+    step
 }
 
 /// The running statistics take the average over the groups of a channel: one group in batch norm, one per sample in instance norm.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Step;
 use super::small::common_params;
+use crate::activation::Activation;
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Problem, Slice, Walk};
@@ -237,6 +238,7 @@ impl<'a> Jobs<'a> {
                 centered: self.problem.centered,
                 batch_statistics: self.problem.batch_statistics,
                 cumulative: false,
+                activation: Activation::None,
                 optional,
             },
             params,

@@ -2,6 +2,7 @@
 
 use super::Step;
 use super::job::walk_params;
+use crate::activation::Activation;
 use crate::caps::Caps;
 use crate::geometry::{Partner, Problem, Walk};
 use crate::kernel::{Kernel, Slot};
@@ -130,6 +131,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         centered: problem.centered,
         batch_statistics: problem.batch_statistics,
         cumulative: false,
+        activation: Activation::None,
         optional,
     }
 }

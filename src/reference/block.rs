@@ -4,6 +4,7 @@ use super::pass::Pass;
 use super::{Channels, DoubleGradients, Forward, Gradients, Parameters};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
+use crate::geometry::Residual;
 use crate::ops::{Mode, Norm, elements};
 
 /// A norm with its neighbours; the norm alone by default. Formulas at the [module](super).
@@ -12,8 +13,8 @@ use crate::ops::{Mode, Norm, elements};
 /// use wgpu_norm::reference::{Block, Parameters, Tensors};
 /// use wgpu_norm::{Activation, BatchNorm, Mode, Norm};
 /// # fn main() -> wgpu_norm::Result<()> {
-/// let norm = Norm::from(BatchNorm::new(1).eps(0.0));
-/// let block = Block { activation: Activation::Relu, ..Block::new(&norm) };
+/// let norm = Norm::from(BatchNorm::new(1).eps(0.0).activation(Activation::Relu));
+/// let block = Block::new(&norm);
 /// let parameters = Parameters::new(&norm);
 /// let tensors = Tensors {
 ///     residual: Some(&[0.0, 0.0, 2.0, 2.0]),
@@ -36,8 +37,6 @@ pub struct Block {
     pub per_sample: bool,
     /// The weight is stored as its distance from 1: `x̂ * (1 + weight) + bias`.
     pub zero_centered_weight: bool,
-    /// Applied last.
-    pub activation: Activation,
 }
 
 /// What goes into a pass, beside gradients.
@@ -92,7 +91,6 @@ impl Block {
             channels: None,
             per_sample: false,
             zero_centered_weight: false,
-            activation: Activation::None,
         }
     }
 
@@ -104,7 +102,7 @@ impl Block {
     pub fn forward(&self, mode: Mode, tensors: &Tensors<'_>) -> Result<Forward> {
         let pass = Pass::new(self, mode, tensors)?;
         let before = pass.before_activation(self, tensors).into_iter();
-        let output = before.map(|x| self.activation.value(x)).collect();
+        let output = before.map(|x| self.norm.activation().value(x)).collect();
         let statistics = pass.normalized.statistics;
         let mut running = tensors.parameters.clone();
         if self.norm.uses_batch_statistics(mode) && mode.update_running {
@@ -143,7 +141,7 @@ impl Block {
         // Through the activation: the gradient of what it was applied to, and of a residual added there.
         let before = pass.before_activation(self, tensors);
         let grad: Vec<f64> = (before.iter().zip(pass.kept.take(grad_output)))
-            .map(|(x, grad)| grad * self.activation.derivative(*x))
+            .map(|(x, grad)| grad * self.norm.activation().derivative(*x))
             .collect();
         let (grad_weight, grad_bias) = pass.grad_parameters(tensors.parameters, &grad);
         let mut grad_input = pass
@@ -185,7 +183,7 @@ impl Block {
         if tensors.residual.is_some() {
             return Err(Error::Unexpected("residual", alone));
         }
-        if self.activation != Activation::None {
+        if self.norm.activation() != Activation::None {
             return Err(Error::Unexpected("an activation", alone));
         }
         let pass = Pass::new(self, mode, tensors)?;
@@ -223,7 +221,7 @@ impl Block {
 
     /// The residual, where it is added before the norm.
     pub(super) fn residual_before<'a>(&self, tensors: &Tensors<'a>) -> Option<&'a [f64]> {
-        let before = matches!(self.norm, Norm::Layer(_) | Norm::Rms(_));
+        let before = self.norm.residual_place() == Residual::Before;
         tensors.residual.filter(|_| before)
     }
 

@@ -48,8 +48,14 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
     );
     let again = held(file!("lib/again_held"), file!("lib/again_loaded"));
     let affine = affine_held(file!("lib/affine_held"), file!("lib/affine_loaded"));
+    let alone = |yes, no| if variant.is_alone() { yes } else { no };
+    let forward = alone(file!("lib/forward_alone"), file!("lib/forward_surrounded"));
+    let backward = alone(
+        file!("lib/backward_alone"),
+        file!("lib/backward_surrounded"),
+    );
     if variant.by_rows {
-        return rows(kernel);
+        return rows(kernel, forward, backward);
     }
     let normalize = match variant.resident || variant.hold_affine {
         true => file!("lib/normalize_held"),
@@ -57,10 +63,12 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
     };
     match kernel {
         Kernel::NormalizeGroups => vec![
+            forward,
             file!("lib/held_statistics"),
             statistics,
             file!("lib/moments"),
             file!("lib/centering"),
+            file!("lib/affine"),
             file!("lib/normalize_vector"),
             again,
             affine,
@@ -68,14 +76,17 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("normalize_groups"),
         ],
         Kernel::Statistics => vec![
+            forward,
             file!("lib/held_statistics"),
             statistics,
             file!("statistics"),
         ],
         Kernel::MergeStatistics => vec![file!("lib/moments"), file!("merge_statistics")],
         Kernel::Normalize => vec![
+            forward,
             file!("lib/centering"),
             file!("lib/saved_centering"),
+            file!("lib/affine"),
             file!("lib/normalize_vector"),
             again,
             affine,
@@ -87,6 +98,8 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         Kernel::GradInputGroups => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
+            file!("lib/affine"),
+            backward,
             file!("lib/gradient_lane"),
             held(file!("lib/hold_gradient"), file!("lib/reload_gradient")),
             file!("lib/grad_input_lane"),
@@ -95,6 +108,9 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         Kernel::GradColumns => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
+            file!("lib/affine"),
+            backward,
+            file!("lib/affine_held"),
             file!("lib/columns"),
             file!("lib/column_sums"),
             file!("grad_columns"),
@@ -102,20 +118,28 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         Kernel::GradientSums if variant.hold_affine => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
+            file!("lib/affine"),
+            backward,
+            affine,
             file!("lib/gradient_columns"),
             file!("gradient_sums"),
         ],
         Kernel::GradientSums => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
+            file!("lib/affine"),
+            backward,
             file!("lib/gradient_lane"),
             file!("lib/reload_gradient"),
             file!("gradient_sums"),
         ],
+        Kernel::PackAffine => vec![file!("pack_affine")],
         Kernel::MergeSums => vec![file!("merge_sums")],
         Kernel::GradInput => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
+            file!("lib/affine"),
+            backward,
             file!("lib/gradient_lane"),
             file!("lib/reload_gradient"),
             file!("lib/grad_input_lane"),
@@ -125,29 +149,32 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
 }
 
 /// Those of a walk by rows.
-fn rows(kernel: Kernel) -> Vec<&'static str> {
+fn rows(kernel: Kernel, forward: &'static str, backward: &'static str) -> Vec<&'static str> {
     let mut files = match kernel {
         Kernel::Statistics => vec![file!("lib/held_statistics"), file!("lib/columns")],
         _ => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
             file!("lib/column_centering"),
+            file!("lib/affine"),
+            file!("lib/affine_held"),
         ],
     };
     match kernel {
         Kernel::Statistics => files.push(file!("rows/statistics")),
         Kernel::Normalize => files.extend([
+            forward,
             file!("lib/normalize_vector"),
             file!("lib/again_loaded"),
-            file!("lib/affine_held"),
             file!("rows/normalize"),
         ]),
         Kernel::GradientSums => files.extend([
+            backward,
             file!("lib/columns"),
             file!("lib/column_sums"),
             file!("rows/gradient_sums"),
         ]),
-        _ => files.push(file!("rows/grad_input")),
+        _ => files.extend([backward, file!("rows/grad_input")]),
     }
     files
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::{Team, Tile, Variant};
-use crate::kernel::{Access, Element, SlotUse};
+use crate::activation::Activation;
+use crate::kernel::{Access, Element, Slot, SlotUse};
 
 /// The loops over what a lane holds, unrolled: what is held is in registers only if every index is a constant. Compilers cannot
 /// be relied upon for that: wgpu's loop counters keep them from it where shaders are checked, as in browsers, and Mesa stops at 32
@@ -76,6 +77,7 @@ pub(super) fn constants(variant: &Variant) -> String {
         ("CENTERED", variant.centered),
         ("BATCH_STATISTICS", variant.batch_statistics),
         ("CUMULATIVE", variant.cumulative),
+        ("ACTIVATED", variant.activation != Activation::None),
     ];
     let mut text = String::new();
     for (name, value) in numbers {
@@ -135,7 +137,17 @@ pub(super) fn accessors(
             "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{stored}>;"
         );
     }
+    let packed = match slot.slot {
+        _ if !variant.optional.contains(Slot::Affine) => None,
+        Slot::Weight => Some("i"),
+        Slot::Bias => Some("params.partner_modulus + i"),
+        _ => None,
+    };
     let (load, store) = match (binding, slot.absent) {
+        (None, Some(_)) if packed.is_some() => {
+            let index = packed.unwrap_or_default();
+            (format!("{value}(affine[{index}])"), String::new())
+        }
         (None, Some(absent)) => (format!("{value}({absent})"), String::new()),
         // One number for all elements of a vector.
         _ if stored != value => (format!("{value}({name}[i])"), String::new()),

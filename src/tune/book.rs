@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Candidate, Tuning};
+use crate::activation::Activation;
 use crate::caps::Caps;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -65,6 +66,9 @@ pub(super) fn key(norm: &Norm, shape: &[usize], mode: Mode) -> String {
             let _ = write!(key, " normalized_shape {}", sizes(&norm.parameter_shape()));
         }
         _ => {}
+    }
+    if norm.activation() != Activation::None {
+        let _ = write!(key, " {}", norm.activation().name());
     }
     for (is, word) in [
         (norm.has_weight(), "weight"),

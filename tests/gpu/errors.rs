@@ -134,12 +134,9 @@ fn wrong_tensors() {
     let output = Tensor::uninit(context(), &[2, 4]).unwrap();
     let weight = Tensor::full(context(), &[4], 1.0).unwrap();
     let good = ForwardTensors {
-        input: &input,
-        output: &output,
         weight: Some(&weight),
         bias: Some(&weight),
-        statistics: None,
-        running: None,
+        ..ForwardTensors::new(&input, &output)
     };
     let record = |tensors: &ForwardTensors<'_>| {
         let descriptor = wgpu::CommandEncoderDescriptor::default();

@@ -20,6 +20,7 @@ mod pytorch;
 mod semantics;
 mod sizes;
 mod slices;
+mod surrounded;
 mod sweep;
 mod tuning;
 mod warm;

@@ -114,25 +114,21 @@ fn all_tensors_in_one_buffer() {
             plan.forward(
                 &mut encoder,
                 &ForwardTensors {
-                    input: &input,
-                    output: &output,
                     weight: weight.as_ref(),
                     bias: bias.as_ref(),
                     statistics: Some(&statistics),
-                    running: None,
+                    ..ForwardTensors::new(&input, &output)
                 },
             )
             .unwrap();
             plan.backward(
                 &mut encoder,
                 &BackwardTensors {
-                    input: &input,
-                    statistics: &statistics,
                     weight: weight.as_ref(),
-                    grad_output: &grad_output,
                     grad_input: Some(&grad_input),
                     grad_weight: grad_weight.as_ref(),
                     grad_bias: grad_bias.as_ref(),
+                    ..BackwardTensors::new(&input, &statistics, &grad_output)
                 },
             )
             .unwrap();
@@ -217,22 +213,18 @@ fn in_place_of(
         let grad_input = if over_input { &input } else { &grad_output };
         let mut encoder = encoder(context);
         let forward = ForwardTensors {
-            input: &data,
-            output: &data,
             weight: weight.as_ref(),
             bias: bias.as_ref(),
             statistics: Some(&statistics),
-            running: None,
+            ..ForwardTensors::new(&data, &data)
         };
         plan.forward(&mut encoder, &forward).unwrap();
         let backward = BackwardTensors {
-            input: &input,
-            statistics: &statistics,
             weight: weight.as_ref(),
-            grad_output: &grad_output,
             grad_input: Some(grad_input),
             grad_weight: grad_weight.as_ref(),
             grad_bias: grad_bias.as_ref(),
+            ..BackwardTensors::new(&input, &statistics, &grad_output)
         };
         plan.backward(&mut encoder, &backward).unwrap();
         context.queue().submit([encoder.finish()]);
@@ -272,12 +264,8 @@ fn overlapping_tensors_are_refused() {
     let output = arena.tensor(&[4, 64]);
     for (output, statistics) in [(&overlapping, None), (&output, Some(&statistics))] {
         let tensors = ForwardTensors {
-            input: &input,
-            output,
-            weight: None,
-            bias: None,
             statistics,
-            running: None,
+            ..ForwardTensors::new(&input, output)
         };
         let error = plan.forward(&mut encoder(context()), &tensors).unwrap_err();
         assert!(matches!(error, Error::Overlap { .. }), "{error}");

@@ -26,18 +26,8 @@ fn several_plans_in_one_submission() {
     for norm in &norms {
         let output = Tensor::full(context(), &shape, f32::NAN).unwrap();
         let plan = Plan::new(context(), norm.clone(), &shape, Mode::TRAINING).unwrap();
-        plan.forward(
-            &mut encoder,
-            &ForwardTensors {
-                input: &tensor,
-                output: &output,
-                weight: None,
-                bias: None,
-                statistics: None,
-                running: None,
-            },
-        )
-        .unwrap();
+        plan.forward(&mut encoder, &ForwardTensors::new(&tensor, &output))
+            .unwrap();
         tensor = output;
         let none = wgpu_norm::reference::Parameters::default();
         want = wgpu_norm::reference::forward(norm, Mode::TRAINING, &shape, &want, &none)
@@ -71,16 +61,12 @@ fn a_plan_is_recorded_many_times() {
         plan.forward(
             &mut encoder,
             &ForwardTensors {
-                input: &input,
-                output: &output,
-                weight: None,
-                bias: None,
-                statistics: None,
                 running: Some(Running {
                     mean: &mean,
                     var: &var,
                     num_batches_tracked: &num_batches_tracked,
                 }),
+                ..ForwardTensors::new(&input, &output)
             },
         )
         .unwrap();

@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use wgpu_norm::check::{Case, run};
 use wgpu_norm::{
-    BatchNorm, Caps, Error, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm,
+    Activation, BatchNorm, Caps, Error, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm,
     Strategy as Reduction,
 };
 
@@ -33,6 +33,8 @@ struct Random {
     seed: u64,
     scale: f32,
     offset: f32,
+    activation: Activation,
+    residual: bool,
 }
 
 prop_compose! {
@@ -79,18 +81,25 @@ prop_compose! {
         seed in any::<u64>(),
         scale in prop::sample::select(vec![1.0f32, 1.0, 1e-9, 1e6]),
         offset in prop::sample::select(vec![0.0f32, 0.0, -3.0, 1e3, 1e6]),
+        // Half of them alone: each surrounding is a pipeline more to compile.
+        activation in prop_oneof![Just(Activation::None), prop::sample::select(Activation::ALL.to_vec())],
+        residual in prop::bool::weighted(0.3),
     ) -> Random {
-        Random { norm, shape, mode, strategy, device, max_binding_size, seed, scale, offset }
+        Random { norm, shape, mode, strategy, device, max_binding_size, seed, scale, offset, activation, residual }
     }
 }
 
 fn agrees_with_the_reference(random: &Random) {
-    let mut case = Case::random(&random.norm, random.mode, &random.shape, random.seed)
+    let norm = random.norm.clone().with_activation(random.activation);
+    let mut case = Case::random(&norm, random.mode, &random.shape, random.seed)
         .unwrap()
         .offset(random.offset);
     case.strategy = random.strategy;
     for value in &mut case.input {
         *value *= random.scale;
+    }
+    if random.residual {
+        case = case.with_residual();
     }
     let (device, context) = &devices()[random.device];
     let caps = *context.caps();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use wgpu_norm::check::{Case, Report};
-use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
+use wgpu_norm::{Activation, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 
 use crate::common::{STRATEGIES, check, context, devices, shapes};
 
@@ -62,6 +62,80 @@ fn layer_norm() {
 #[test]
 fn rms_norm() {
     sweep(shapes::rms());
+}
+
+/// Every activation, without and with a residual: shapes that between them meet all kernels, with every mode, strategy and device, of which
+/// each has another activation (all of them everywhere would compile 6,000 pipelines).
+fn surrounded(norms: &[(Norm, &[usize])]) {
+    let (mut count, mut worst) = (0, Report::default());
+    let mut activations = Activation::ALL.into_iter().cycle();
+    for (seed, (norm, shape)) in norms.iter().enumerate() {
+        let modes = 1 + usize::from(norm.tracks_running_stats());
+        for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+            for (device, context) in devices() {
+                for strategy in STRATEGIES {
+                    let activation = activations.next().unwrap();
+                    let norm = norm.clone().with_activation(activation);
+                    let mut case = Case::random(&norm, mode, shape, seed as u64).unwrap();
+                    case.strategy = strategy;
+                    for case in [case.clone(), case.with_residual()] {
+                        if let Some(report) = check(device, &context, &case) {
+                            worst.rows.extend(report.worst_row().cloned());
+                            count += 1;
+                        }
+                    }
+                }
+                // So that the next device has others.
+                activations.next();
+            }
+        }
+    }
+    let worst = worst.worst_row().unwrap();
+    println!(
+        "{count} comparisons, worst {:.1e}: {} {}",
+        worst.error, worst.case, worst.tensor
+    );
+}
+
+#[test]
+fn batch_norm_surrounded() {
+    surrounded(&[
+        (BatchNorm::new(8).into(), &[37, 8]),
+        (BatchNorm::new(3).into(), &[4, 3, 6, 6]),
+        (BatchNorm::new(5).into(), &[3, 5, 7]),
+    ]);
+}
+
+#[test]
+fn instance_norm_surrounded() {
+    let norm = InstanceNorm::new(3).affine(true).track_running_stats(true);
+    surrounded(&[(norm.into(), &[9, 3, 7, 5]), (norm.into(), &[2, 3, 8, 8])]);
+}
+
+#[test]
+fn group_norm_surrounded() {
+    surrounded(&[
+        (GroupNorm::new(1, 6).into(), &[3, 6]),
+        (GroupNorm::new(2, 8).into(), &[2, 8, 4, 4]),
+        (GroupNorm::new(2, 10).into(), &[3, 10, 13, 64]),
+    ]);
+}
+
+#[test]
+fn layer_norm_surrounded() {
+    surrounded(&[
+        (LayerNorm::new(&[64]).into(), &[130, 64]),
+        (LayerNorm::new(&[63]).into(), &[7, 63]),
+        (LayerNorm::new(&[2052]).into(), &[2, 2052]),
+    ]);
+}
+
+#[test]
+fn rms_norm_surrounded() {
+    surrounded(&[
+        (RmsNorm::new(&[64]).into(), &[130, 64]),
+        (RmsNorm::new(&[513]).into(), &[5, 513]),
+    ]);
 }
 
 /// Weight and bias each there or not, running statistics kept or not and averaged in either way, in all modes.

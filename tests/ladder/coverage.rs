@@ -46,7 +46,7 @@ fn covers(norm: &Norm, shape: &[usize], recipe: &Recipe, caps: &Caps, pick: Pick
             within_limits(step, caps);
         }
         match steps[0].kernel {
-            Kernel::RunningMoments | Kernel::UpdateRunning => {}
+            Kernel::RunningMoments | Kernel::UpdateRunning | Kernel::PackAffine => {}
             Kernel::MergeStatistics | Kernel::MergeSums => steps.iter().for_each(merges_all),
             _ => walks_all(norm, shape, &problem, steps, caps),
         }

@@ -1,9 +1,10 @@
 //! Random norms, shapes and devices.
 
 use proptest::prelude::*;
+use wgpu_norm::geometry::{Problem, Residual};
 use wgpu_norm::{
-    BatchNorm, Caps, Error, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, Recipe, RmsNorm,
-    Strategy as Reduction, Wanted,
+    Activation, BatchNorm, Caps, Error, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, Recipe,
+    RmsNorm, Strategy as Reduction, Wanted,
 };
 
 /// Devices from the weakest to the oddest.
@@ -58,7 +59,9 @@ fn size(most: usize) -> impl Strategy<Value = usize> {
 /// A norm and the shape of an input of at most about `most` elements.
 pub(crate) fn norm(most: usize) -> impl Strategy<Value = (Norm, Vec<usize>)> {
     let sizes = (size(most), size(most), size(most), 1usize..=4);
-    (0u8..5, sizes, any::<[bool; 3]>()).prop_map(move |(kind, sizes, [weight, bias, track])| {
+    let activation = prop::sample::select(Activation::ALL.to_vec());
+    let drawn = (0u8..5, sizes, any::<[bool; 3]>(), activation);
+    drawn.prop_map(move |(kind, sizes, [weight, bias, track], activation)| {
         let (mut n, mut c, mut s, groups) = sizes;
         while n.saturating_mul(c).saturating_mul(s) > most {
             // The largest gives way, so that each size is large at times.
@@ -72,7 +75,7 @@ pub(crate) fn norm(most: usize) -> impl Strategy<Value = (Norm, Vec<usize>)> {
         }
         // Two values at least, as batch statistics need.
         let (n, s) = (n.max(2), s.max(2));
-        match kind {
+        let (norm, shape): (Norm, _) = match kind {
             0 => {
                 let norm = BatchNorm::new(c)
                     .weight(weight)
@@ -95,7 +98,8 @@ pub(crate) fn norm(most: usize) -> impl Strategy<Value = (Norm, Vec<usize>)> {
                 vec![n, s],
             ),
             _ => (RmsNorm::new(&[s]).weight(weight).into(), vec![n, s]),
-        }
+        };
+        (norm.with_activation(activation), shape)
     })
 }
 
@@ -106,28 +110,34 @@ pub(crate) struct Pick {
     pub(crate) strategy: Option<Reduction>,
     /// The gradients wanted; `None` for the forward pass.
     pub(crate) wanted: Option<Wanted>,
+    /// There is a residual.
+    pub(crate) residual: bool,
 }
 
 pub(crate) fn strategies() -> impl Iterator<Item = Option<Reduction>> + Clone {
     std::iter::once(None).chain(Reduction::ALL.into_iter().map(Some))
 }
 
-/// All recipes of a problem: modes, strategies, and all sets of gradients.
+/// All recipes of a problem: modes, strategies, all sets of gradients, without and with a residual.
 pub(crate) fn picks() -> impl Iterator<Item = Pick> {
     let wanted = |bits: u8| Wanted {
         input: bits & 1 != 0,
         weight: bits & 2 != 0,
         bias: bits & 4 != 0,
+        residual: bits & 8 != 0,
     };
-    let passes = std::iter::once(None).chain((1..8).map(wanted).map(Some));
+    let alone = std::iter::once(None).chain((1..8).map(wanted).map(Some));
+    let residual = std::iter::once(None).chain([1, 7, 8, 9, 14, 15].map(wanted).map(Some));
+    let passes = (alone.map(|wanted| (wanted, false))).chain(residual.map(|wanted| (wanted, true)));
     let modes = MODES.into_iter();
     modes.flat_map(move |mode| {
         let passes = passes.clone();
         strategies().flat_map(move |strategy| {
-            passes.clone().map(move |wanted| Pick {
+            passes.clone().map(move |(wanted, residual)| Pick {
                 mode,
                 strategy,
                 wanted,
+                residual,
             })
         })
     })
@@ -140,7 +150,13 @@ pub(crate) fn pick() -> impl Strategy<Value = Pick> {
 
 /// The recipe, unless the strategy, the device or 32-bit indices cannot carry it.
 pub(crate) fn recipe(norm: &Norm, shape: &[usize], caps: &Caps, pick: Pick) -> Option<Recipe> {
-    let lowered = norm.lower(shape, pick.mode);
+    let place = norm.residual_place();
+    let lowered = norm.lower(shape, pick.mode).map(|problem| {
+        problem.map(|problem| Problem {
+            residual: pick.residual.then_some(place),
+            ..problem
+        })
+    });
     let recipe = lowered.and_then(|problem| match (problem, pick.wanted) {
         (None, _) => Ok(None),
         (Some(problem), None) => Recipe::forward(&problem, caps, pick.strategy).map(Some),
@@ -148,6 +164,7 @@ pub(crate) fn recipe(norm: &Norm, shape: &[usize], caps: &Caps, pick: Pick) -> O
             let wanted = Wanted {
                 weight: wanted.weight && norm.has_weight(),
                 bias: wanted.bias && norm.has_bias(),
+                residual: wanted.residual && place == Residual::After,
                 ..wanted
             };
             Recipe::backward(&problem, caps, pick.strategy, wanted).map(Some)

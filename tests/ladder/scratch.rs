@@ -23,12 +23,14 @@ fn passes(norm: &Norm, shape: &[usize], caps: &Caps, mode: Mode) -> Option<[Reci
         input: true,
         weight: true,
         bias: true,
+        residual: false,
     };
     let pass = |wanted| {
         let pick = Pick {
             mode,
             strategy: None,
             wanted,
+            residual: false,
         };
         recipe(norm, shape, caps, pick)
     };

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use wgpu_norm::kernel::Kernel;
 use wgpu_norm::source::Variant;
-use wgpu_norm::{BatchNorm, Caps, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm};
+use wgpu_norm::{Activation, BatchNorm, Caps, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm};
 
 use crate::problems::recipes;
 
@@ -67,6 +67,18 @@ pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
             let layer = LayerNorm::new(&[d]).weight(weight).bias(bias);
             norms.push((layer.into(), vec![3, d]));
             norms.push((RmsNorm::new(&[d]).weight(weight).into(), vec![3, d]));
+        }
+    }
+    // All activations, with numbers and with vectors.
+    for activation in Activation::ALL {
+        for (norm, shape) in [
+            (BatchNorm::new(6).into(), &[70, 6][..]),
+            (BatchNorm::new(8).into(), &[70, 8]),
+            (GroupNorm::new(2, 6).into(), &[3, 6, 8]),
+            (Norm::from(LayerNorm::new(&[64])), &[3, 64]),
+            (LayerNorm::new(&[4099]).into(), &[3, 4099]),
+        ] {
+            norms.push((norm.with_activation(activation), shape.to_vec()));
         }
     }
     norms

@@ -128,10 +128,9 @@ fn block(file: &File<'_>, shape: &[usize]) -> Loaded<Block> {
     };
     Ok(Block {
         channels,
-        activation,
         per_sample: is("per_sample")?,
         zero_centered_weight: is("zero_centered_weight")?,
-        ..Block::new(&norm)
+        ..Block::new(&norm.with_activation(activation))
     })
 }
 

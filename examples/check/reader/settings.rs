@@ -3,21 +3,9 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
+use wgpu_norm::{Activation, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 
 use super::Result;
-
-/// Those of the format.
-const ACTIVATIONS: [&str; 8] = [
-    "none",
-    "relu",
-    "leaky_relu",
-    "silu",
-    "gelu",
-    "gelu_tanh",
-    "sigmoid",
-    "tanh",
-];
 
 /// Elements of a parameter, at most: as many as the crate's tensors have.
 const MAX_ELEMENTS: usize = 1 << 31;
@@ -27,8 +15,6 @@ pub(super) struct Settings {
     pub(super) mode: Mode,
     /// The last dimension of the input is the channels', and that makes a difference.
     pub(super) channels_last: bool,
-    /// `none` or the name of one.
-    pub(super) activation: &'static str,
 }
 
 impl Settings {
@@ -52,10 +38,11 @@ impl Settings {
             return Err(format!("input has the shape {shape:?}, and no channels"));
         }
         let settings = Self {
-            norm: metadata.norm(channels.copied().unwrap_or(0), &has)?,
+            norm: metadata
+                .norm(channels.copied().unwrap_or(0), &has)?
+                .with_activation(metadata.activation()?),
             mode: if training { Mode::TRAINING } else { Mode::EVAL },
             channels_last,
-            activation: metadata.activation()?,
         };
         settings.check_tensors(has)?;
         Ok(settings)
@@ -123,12 +110,13 @@ impl Metadata<'_> {
         }
     }
 
-    fn activation(&self) -> Result<&'static str> {
+    fn activation(&self) -> Result<Activation> {
         let Some(value) = self.0.get("activation") else {
-            return Ok("none");
+            return Ok(Activation::None);
         };
-        let known = ACTIVATIONS.into_iter().find(|known| known == value);
-        known.ok_or_else(|| bad("activation", value))
+        let mut known = Activation::ALL.into_iter();
+        let found = known.find(|known| known.name() == value);
+        found.ok_or_else(|| bad("activation", value))
     }
 
     fn momentum(&self) -> Result<Option<f64>> {

@@ -2,6 +2,7 @@ mod damage;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
+use wgpu_norm::Activation;
 
 use super::{Content, parse, read};
 
@@ -73,13 +74,16 @@ fn reads_a_case() {
     let metadata = [
         ("eps", "0.5"),
         ("momentum", "none"),
+        ("activation", "silu"),
         ("comment", "\"\\ 1234567890123456789"),
     ];
-    let Ok(Content::Case(file)) = with(&metadata, Vec::new()) else {
+    let Ok(Content::Case(file)) = with(&metadata, vec![f32("residual", &[3, 2])]) else {
         panic!("not a case");
     };
     assert_eq!(file.case.norm.eps(), 0.5);
     assert_eq!(file.case.norm.running_momentum(), Some(None));
+    assert_eq!(file.case.norm.activation(), Activation::Silu);
+    assert_eq!(file.case.residual.as_ref(), Some(&file.case.input));
     assert_eq!(file.case.input, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     assert!(file.has_backward && file.case.mode.batch_statistics);
     assert_eq!(file.expected["grad_weight"], [0.0, 0.0]);
@@ -91,11 +95,6 @@ fn says_what_is_beyond_this_version() {
         Ok(Content::Beyond(lacks)) => lacks,
         other => panic!("{other:?}"),
     };
-    assert_eq!(
-        beyond(&[("activation", "silu")], Vec::new()),
-        "activation silu"
-    );
-    assert_eq!(beyond(&[], vec![f32("residual", &[3, 2])]), "residual");
     let half = zeros("input", Dtype::BF16, &[3, 2]);
     assert_eq!(beyond(&[], vec![half]), "BF16 input");
     let many = (1u64 << 40).to_le_bytes().to_vec();

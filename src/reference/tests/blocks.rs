@@ -87,10 +87,8 @@ fn gradients_are_the_finite_differences_of_forward() {
         for (norm, usual) in configurations(1e-3) {
             for mode in MODES {
                 let (block, shape, values) = random_block(&mut rng, &norm, &usual, &mut values_rng);
-                let block = Block {
-                    activation,
-                    ..block
-                };
+                let norm = block.norm.clone().with_activation(activation);
+                let block = Block { norm, ..block };
                 assert_gradients(&block, mode, &shape, &values);
             }
         }

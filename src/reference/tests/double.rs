@@ -79,10 +79,7 @@ fn of_the_norm_alone() {
         run(&block, &residual, &values),
         Err(Error::Unexpected("residual", _))
     ));
-    let relu = Block {
-        activation: Activation::Relu,
-        ..block.clone()
-    };
+    let relu = Block::new(&norm.clone().with_activation(Activation::Relu));
     assert!(matches!(
         run(&relu, &tensors, &values),
         Err(Error::Unexpected("an activation", _))

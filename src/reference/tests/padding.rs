@@ -45,10 +45,7 @@ fn padding_is_not_looked_at() {
         ..Tensors::new(&shape, &input, &parameters)
     };
     // 0 in all results, also of an activation that is not 0 at 0.
-    let block = Block {
-        activation: Activation::Sigmoid,
-        ..Block::new(&norm)
-    };
+    let block = Block::new(&norm.clone().with_activation(Activation::Sigmoid));
     let output = block.forward(TRAINING, &tensors).unwrap().output;
     let gradients = block.backward(TRAINING, &tensors, &input, None).unwrap();
     for values in [

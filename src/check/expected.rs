@@ -1,0 +1,224 @@
+//! What a case should give, in f64, and the sizes that rounding errors are relative to.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::case::Case;
+use crate::activation::Activation;
+use crate::error::Result;
+use crate::geometry::Residual;
+use crate::ops::Norm;
+use crate::reference::{self, Block, Parameters};
+
+/// 32 rounding errors of 2⁻²⁴: over the bound on the error of what an activation is applied to.
+const NEAR: f64 = 32.0 / 16_777_216.0;
+
+/// The results in f64.
+pub(super) struct Expected {
+    pub(super) tensors: BTreeMap<&'static str, Vec<f64>>,
+    /// About ‖rstd · weight · `grad_output`‖: what the input gradient is a difference of.
+    grad_input: f64,
+    /// ‖`grad_output`‖: the size of a sum of its terms whose signs are random.
+    grad_output: f64,
+    /// The same for its terms times x̂.
+    grad_weight: f64,
+    /// What the activation is applied to, times the slope that it has at most; 0 without one.
+    before_activation: f64,
+    /// Input and residual have one gradient.
+    has_sum: bool,
+}
+
+/// The inputs of a case in f64.
+struct Wide<'a> {
+    case: &'a Case,
+    /// With a residual that is added before: f32 holds the sum, which is normalized as it is.
+    input: Vec<f64>,
+    grad_output: Vec<f64>,
+    /// Added after weight and bias.
+    residual: Option<Vec<f64>>,
+    parameters: Parameters,
+}
+
+impl<'a> Wide<'a> {
+    fn new(case: &'a Case) -> Self {
+        let optional = |values: &Option<Vec<f32>>| values.as_deref().map(wide);
+        let before = case.norm.residual_place() == Residual::Before;
+        let input = match &case.residual {
+            Some(residual) if before => {
+                let sums = case.input.iter().zip(residual).map(|(x, r)| x + r);
+                sums.map(f64::from).collect()
+            }
+            _ => wide(&case.input),
+        };
+        Self {
+            case,
+            input,
+            grad_output: wide(&case.grad_output),
+            residual: optional(&case.residual).filter(|_| !before),
+            parameters: Parameters {
+                weight: optional(&case.weight),
+                bias: optional(&case.bias),
+                running_mean: optional(&case.running_mean),
+                running_var: optional(&case.running_var),
+                num_batches_tracked: case.num_batches_tracked.into(),
+            },
+        }
+    }
+
+    fn forward(&self, norm: &Norm, parameters: &Parameters) -> Result<reference::Forward> {
+        let tensors = reference::Tensors {
+            residual: self.residual.as_deref(),
+            ..reference::Tensors::new(&self.case.shape, &self.input, parameters)
+        };
+        Block::new(norm).forward(self.case.mode, &tensors)
+    }
+
+    /// The gradients, with that of the sum of input and residual added.
+    fn backward(&self) -> Result<reference::Gradients> {
+        let tensors = reference::Tensors {
+            residual: self.residual.as_deref(),
+            ..reference::Tensors::new(&self.case.shape, &self.input, &self.parameters)
+        };
+        let block = Block::new(&self.case.norm);
+        let mut gradients = block.backward(self.case.mode, &tensors, &self.grad_output, None)?;
+        if let Some(more) = &self.case.grad_residual_output {
+            for (sum, more) in gradients.grad_input.iter_mut().zip(more) {
+                *sum += f64::from(*more);
+            }
+        }
+        if self.case.residual.is_some() && self.residual.is_none() {
+            gradients.grad_residual = Some(gradients.grad_input.clone());
+        }
+        Ok(gradients)
+    }
+
+    /// What the activation is applied to.
+    fn before_activation(&self) -> Result<Vec<f64>> {
+        let alone = self.case.norm.clone().with_activation(Activation::None);
+        Ok(self.forward(&alone, &self.parameters)?.output)
+    }
+}
+
+impl Expected {
+    pub(super) fn new(case: &Case) -> Result<Self> {
+        let wide = Wide::new(case);
+        let forward = wide.forward(&case.norm, &wide.parameters)?;
+        let backward = wide.backward()?;
+        let eps = case.norm.eps();
+        let rstd = |var: &f64| match var + eps {
+            0.0 => 0.0,
+            sum => sum.sqrt().recip(),
+        };
+        let rstd: Vec<f64> = forward.var.iter().map(rstd).collect();
+        let most = case.norm.activation().lipschitz();
+        let weight = wide.parameters.weight.as_deref().map_or(1.0, mean_square);
+        let squares = mean_square(&rstd) * weight * mean_square(&wide.grad_output);
+        let before_activation = match case.norm.activation() {
+            Activation::None => 0.0,
+            _ => most * length(&wide.before_activation()?),
+        };
+        let batches = forward.running_mean.as_ref();
+        let batches = batches.map(|_| vec![forward.num_batches_tracked as f64]);
+        let has_sum = case.residual.is_some() && wide.residual.is_none();
+        // Nothing is computed for an input without elements.
+        let statistics = |values| (!case.input.is_empty()).then_some(values);
+        let tensors = [
+            ("mean", statistics(forward.mean)),
+            ("rstd", statistics(rstd)),
+            ("var", statistics(forward.var)),
+            ("output", Some(forward.output)),
+            ("residual_output", has_sum.then(|| wide.input.clone())),
+            ("running_mean", forward.running_mean),
+            ("running_var", forward.running_var),
+            ("num_batches_tracked", batches),
+            ("grad_input", Some(backward.grad_input)),
+            ("grad_residual", backward.grad_residual),
+            ("grad_weight", backward.grad_weight),
+            ("grad_bias", backward.grad_bias),
+        ];
+        Ok(Self {
+            tensors: tensors
+                .into_iter()
+                .filter_map(|(name, values)| Some((name, values?)))
+                .collect(),
+            grad_input: most * (squares * case.input.len() as f64).sqrt(),
+            grad_output: most * length(&wide.grad_output),
+            grad_weight: most * grad_weight_size(&wide)?,
+            before_activation,
+            has_sum,
+        })
+    }
+
+    /// What rounding errors of a tensor are relative to, where it is small beside what it is made from.
+    pub(super) fn scale(&self, tensor: &str) -> f64 {
+        match tensor {
+            "output" => self.before_activation,
+            "grad_input" => self.grad_input,
+            "grad_residual" if self.has_sum => self.grad_input,
+            "grad_weight" => self.grad_weight,
+            "grad_bias" | "grad_residual" => self.grad_output,
+            _ => 0.0,
+        }
+    }
+
+    /// The case with a gradient of 0 where the slope of the activation is not known.
+    pub(super) fn away_from_jumps(case: &Case) -> Result<Cow<'_, Case>> {
+        if !matches!(
+            case.norm.activation(),
+            Activation::Relu | Activation::LeakyRelu(_)
+        ) {
+            return Ok(Cow::Borrowed(case));
+        }
+        let largest = |values: &Option<Vec<f32>>, default: f32| {
+            let values = values.as_deref().unwrap_or(std::slice::from_ref(&default));
+            f64::from(values.iter().fold(0.0, |most: f32, x| most.max(x.abs())))
+        };
+        let (weight, bias) = (largest(&case.weight, 1.0), largest(&case.bias, 0.0));
+        let wide = Wide::new(case);
+        let mut case = case.clone();
+        for (k, x) in wide.before_activation()?.into_iter().enumerate() {
+            let residual = wide.residual.as_ref().map_or(0.0, |r| r[k].abs());
+            // Near 0 weight * x̂ is as large as what it cancels with.
+            if x.abs() <= NEAR * (weight + 2.0 * (bias + residual)) {
+                case.grad_output[k] = 0.0;
+            }
+        }
+        Ok(Cow::Owned(case))
+    }
+}
+
+/// ‖`grad_output` · x̂‖.
+fn grad_weight_size(wide: &Wide<'_>) -> Result<f64> {
+    let case = wide.case;
+    if case.norm.uses_batch_statistics(case.mode) {
+        // The mean square of x̂ is 1.
+        return Ok(length(&wide.grad_output));
+    }
+    let parameters = &wide.parameters;
+    let plain = Parameters {
+        weight: parameters.weight.as_ref().map(|w| vec![1.0; w.len()]),
+        bias: parameters.bias.as_ref().map(|b| vec![0.0; b.len()]),
+        ..parameters.clone()
+    };
+    let alone = case.norm.clone().with_activation(Activation::None);
+    let x_hat = reference::forward(&alone, case.mode, &case.shape, &wide.input, &plain)?.output;
+    let terms = x_hat.iter().zip(&wide.grad_output).map(|(x, g)| x * g);
+    Ok(length(&terms.collect::<Vec<f64>>()))
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
+fn length(values: &[f64]) -> f64 {
+    (mean_square(values) * values.len() as f64).sqrt()
+}
+
+fn mean_square(values: &[f64]) -> f64 {
+    let sum: f64 = values.iter().map(|value| value * value).sum();
+    if values.is_empty() {
+        0.0
+    } else {
+        sum / values.len() as f64
+    }
+}
