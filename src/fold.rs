@@ -93,10 +93,14 @@ impl ScaleShift {
     /// From a checkpoint of a batch norm, or of an instance norm with running statistics, which in evaluation is the same.
     ///
     /// # Errors
-    /// [`Error::Missing`] if `norm` keeps no running statistics or `state` lacks a part that `norm` has;
+    /// [`Error::Missing`] if `norm` keeps no running statistics or has weights of each sample, or `state` lacks a part that `norm` has;
     /// those of [`ScaleShift::new`] and [`Norm::validate`].
     pub fn from_state(norm: &Norm, state: &State) -> Result<Self> {
         norm.validate()?;
+        if norm.per_sample() {
+            let reason = "weights of each sample are not known beforehand";
+            return Err(Error::Missing("weight", reason));
+        }
         if !norm.tracks_running_stats() {
             let reason =
                 "a norm without running statistics takes those of its input, and cannot be folded";
@@ -111,10 +115,16 @@ impl ScaleShift {
             Some(_) => Err(Error::Unexpected(name, "the norm has none")),
             None => Ok(None),
         };
-        let weight = part("weight", norm.has_weight(), &state.weight)?;
+        let mut weight = part("weight", norm.has_weight(), &state.weight)?;
         let bias = part("bias", norm.has_bias(), &state.bias)?;
         let mean = part("running_mean", true, &state.running_mean)?.unwrap_or_default();
         let var = part("running_var", true, &state.running_var)?.unwrap_or_default();
+        if norm.zero_centered_weight() {
+            weight
+                .iter_mut()
+                .flatten()
+                .for_each(|weight| *weight += 1.0);
+        }
         Self::new(&mean, &var, norm.eps(), weight.as_deref(), bias.as_deref())
     }
 

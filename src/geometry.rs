@@ -39,16 +39,16 @@ pub struct Walk {
 }
 
 /// The other index of an element: its channel in a walk over groups, its group in a walk over channels:
-/// `first + (item * multiplier / divisor) % modulus + run * per_run + within * per_element`, where `within` counts along the run
+/// `first + (item / divisor * multiplier) % modulus + run * per_run + within * per_element`, where `within` counts along the run
 /// and `item` from the first of the whole tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Partner {
     /// Partner of the first run of item 0: 0, but in a [`Slice`].
     pub first: u32,
-    /// Partners per item.
-    pub multiplier: u32,
-    /// Items per partner.
+    /// Items that begin at the same partner.
     pub divisor: u32,
+    /// Partners from there to where the next ones begin.
+    pub multiplier: u32,
     /// Number of partners.
     pub modulus: u32,
     /// Partners from one run to the next.
@@ -96,7 +96,7 @@ impl Walk {
     pub const fn partner(&self, item: u32, element: u32) -> u32 {
         let p = &self.partner;
         p.first
-            + (self.first_item + item) * p.multiplier / p.divisor % p.modulus
+            + (self.first_item + item) / p.divisor * p.multiplier % p.modulus
             + element / self.run_length * p.per_run
             + element % self.run_length * p.per_element
     }
@@ -189,6 +189,10 @@ pub struct Problem {
     pub weight: bool,
     /// There is a bias.
     pub bias: bool,
+    /// Each sample has weight and bias of its own: the channels are those of one sample.
+    pub per_sample: bool,
+    /// The weight is stored as its distance from 1.
+    pub zero_centered_weight: bool,
     /// What is applied after weight, bias and residual.
     pub activation: Activation,
     /// Where a residual is added, if there is one; in a backward pass, where its gradient comes in or what its values do.
@@ -210,6 +214,8 @@ pub enum Residual {
 pub struct RunningUpdate {
     /// The factor; `None` is 1 / (number of batches, this one included).
     pub momentum: Option<f32>,
+    /// Number of means and variances.
+    pub channels: u32,
 }
 
 /// The sizes that a lowering needs: `[N, C, S]` for norms over channels, `[R, D]` for norms over trailing dimensions.
@@ -301,6 +307,68 @@ pub(crate) const fn per_row(rows: u32, d: u32) -> Views {
     }
 }
 
+impl Views {
+    /// Norms over channels where each of `n` samples has weights of its own: a channel is one of one sample.
+    pub(crate) fn per_sample(self, n: u32) -> Self {
+        let Self { groups, channels } = self;
+        let weights = n * channels.items;
+        // Batch norm: groups go through all samples.
+        let across = groups == channels;
+        Self {
+            groups: Walk {
+                partner: Partner {
+                    modulus: weights,
+                    per_run: if across {
+                        channels.items
+                    } else {
+                        groups.partner.per_run
+                    },
+                    ..groups.partner
+                },
+                ..groups
+            },
+            channels: Walk {
+                items: weights,
+                items_per_outer: weights,
+                runs: 1,
+                partner: Partner {
+                    modulus: groups.items,
+                    per_run: 0,
+                    ..channels.partner
+                },
+                ..channels
+            },
+        }
+    }
+}
+
+/// Rows of `d` elements, so many of each of `n` samples, which has weights of its own.
+pub(crate) const fn per_row_of_sample(n: u32, rows: u32, d: u32) -> Views {
+    let Views { groups, channels } = per_row(n * rows, d);
+    Views {
+        groups: Walk {
+            partner: Partner {
+                divisor: rows,
+                modulus: n * d,
+                ..groups.partner
+            },
+            ..groups
+        },
+        channels: Walk {
+            items: n * d,
+            items_per_outer: d,
+            outer_stride: rows * d,
+            runs: rows,
+            partner: Partner {
+                divisor: d,
+                multiplier: rows,
+                ..channels.partner
+            },
+            ..channels
+        },
+    }
+}
+
 /// The channels of `[n, c, s]`: `n` runs of `s`. Partner (group) of channel `i` in sample `run`: `i / width + run * groups_per_sample`.
 const fn channels_of(
     Sizes { n, c, s }: Sizes,
@@ -372,8 +440,11 @@ mod tests {
         ] {
             let (sizes, elements) = (Sizes { n, c, s }, n * c * s);
             views_agree(per_channel(sizes), elements);
+            views_agree(per_channel(sizes).per_sample(n), elements);
+            views_agree(per_row_of_sample(n, s, c), elements);
             for num_groups in (1..=c).filter(|g| c % g == 0) {
                 views_agree(per_sample(sizes, num_groups), elements);
+                views_agree(per_sample(sizes, num_groups).per_sample(n), elements);
             }
             views_agree(per_row(n * c, s), elements);
             views_agree(per_row(n, c * s), elements);

@@ -30,7 +30,7 @@ pub use activation::Activation;
 pub use caps::Caps;
 pub use context::Context;
 pub use error::{Error, Result};
-pub use layer::{Forward, Gradients, Layer, Saved};
+pub use layer::{Forward, Gradients, Inputs, Layer, OutputGradients, Saved};
 pub use ops::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 pub use plan::{BackwardTensors, ForwardTensors, Plan, Running, WarmUp};
 pub use recipe::{Recipe, Wanted};

@@ -102,7 +102,8 @@ impl Recipe {
     /// [`Error::Strategy`] if `strategy` is given and cannot carry the shape, [`Error::Limit`] if something that cannot be split
     /// is larger than a binding of the device.
     pub fn forward(problem: &Problem, caps: &Caps, strategy: Option<Strategy>) -> Result<Self> {
-        let recipe = forward::recipe(problem, caps, strategy)?;
+        let mut recipe = forward::recipe(problem, caps, strategy)?;
+        recipe.center_weight(problem);
         recipe.fits_bindings(problem, caps)?;
         Ok(recipe)
     }
@@ -118,7 +119,8 @@ impl Recipe {
         strategy: Option<Strategy>,
         wanted: Wanted,
     ) -> Result<Self> {
-        let recipe = backward::recipe(problem, caps, strategy, wanted)?;
+        let mut recipe = backward::recipe(problem, caps, strategy, wanted)?;
+        recipe.center_weight(problem);
         recipe.fits_bindings(problem, caps)?;
         Ok(recipe)
     }
@@ -156,6 +158,15 @@ impl Recipe {
         Ok(())
     }
 
+    /// Tells the launches that read the weight what it stands for.
+    fn center_weight(&mut self, problem: &Problem) {
+        for step in &mut self.steps {
+            let reads =
+                step.kernel == Kernel::PackAffine || step.variant.optional.contains(Slot::Weight);
+            step.variant.zero_centered_weight = problem.zero_centered_weight && reads;
+        }
+    }
+
     /// Weight and bias as one binding for launches that would have one too many.
     fn pack_affine(&mut self, problem: &Problem, caps: &Caps) {
         let mut packed = false;
@@ -170,7 +181,12 @@ impl Recipe {
         }
         if packed {
             self.affine_bytes = 8 * u64::from(problem.channels.items);
-            let step = small::channel_step(problem, caps, Kernel::PackAffine, false);
+            let step = small::channel_step(
+                problem,
+                caps,
+                (Kernel::PackAffine, problem.channels.items),
+                false,
+            );
             self.steps.insert(0, step);
         }
     }

@@ -121,6 +121,8 @@ pub struct Variant {
     pub batch_statistics: bool,
     /// The running statistics are plain averages of all batches.
     pub cumulative: bool,
+    /// The weight is stored as its distance from 1.
+    pub zero_centered_weight: bool,
     /// What is applied last; none in kernels that need not know.
     pub activation: Activation,
     /// Optional slots that are there.

@@ -138,7 +138,19 @@ fn scale(case: &Case, tensor: &str) -> wgpu_norm::Result<f64> {
     };
     let rstd: Vec<f64> = forward.var.iter().map(rstd).collect();
     let rstd = root_mean_square(&rstd);
-    let weight = parameters.weight.as_deref().map_or(1.0, root_mean_square);
+    let center = if case.norm.zero_centered_weight() {
+        1.0
+    } else {
+        0.0
+    };
+    let weight = parameters.weight.as_deref().map_or(1.0, |weight| {
+        root_mean_square(
+            &weight
+                .iter()
+                .map(|weight| center + weight)
+                .collect::<Vec<_>>(),
+        )
+    });
     let gradient = norm(&wide(&case.grad_output));
     // The sum with a residual is rounded to f32, by at most half a unit: a 32nd of the tolerance.
     let of_sum = match case.norm.residual_place() {

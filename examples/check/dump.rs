@@ -32,16 +32,20 @@ pub(crate) fn write(folder: &Path, source: &Path, file: &FileCase, got: &Results
     {
         return Err(failed(&"that is the case itself"));
     }
-    let parameters = file.case.norm.parameter_shape();
+    let case = &file.case;
+    let (affine, channels) = (
+        case.norm.affine_shape(&case.shape),
+        case.norm.parameter_shape(),
+    );
     let mut tensors = Vec::new();
     for (name, like_input, backward) in TENSORS {
         let Some(values) = got.get(name).filter(|_| file.has_backward || !backward) else {
             continue;
         };
-        let shape = if like_input {
-            &file.case.shape
-        } else {
-            &parameters
+        let shape = match name {
+            _ if like_input => &case.shape,
+            "grad_weight" | "grad_bias" => &affine,
+            _ => &channels,
         };
         let bytes: Vec<u8> = values
             .iter()

@@ -125,13 +125,14 @@ impl<'a> Tensors<'a> {
         let shape = input.shape();
         let settings = Settings::new(metadata, shape, |name| self.view(name).is_some())?;
         let (norm, mode) = (settings.norm.clone(), settings.mode);
-        let parameters = settings.parameter_shape()?;
+        let affine = settings.affine_shape(shape)?;
         let first = settings.channels_first(shape);
         norm.validate_shape(&first, mode).map_err(text)?;
-        let expected = self.expected(shape, &parameters)?;
-        let parameter = |name| self.f32(name, &parameters);
-        let (weight, bias) = (parameter("weight")?, parameter("bias")?);
-        let (mean, var) = (parameter("running_mean")?, parameter("running_var")?);
+        let channels = norm.parameter_shape();
+        let expected = self.expected(shape, &affine, &channels)?;
+        let (weight, bias) = (self.f32("weight", &affine)?, self.f32("bias", &affine)?);
+        let running = |name| self.f32(name, &channels);
+        let (mean, var) = (running("running_mean")?, running("running_var")?);
         let batches = self.num_batches_tracked()?;
         let mut lacks = self.lacks(&settings)?;
         if u32::try_from(batches).is_err() {
@@ -154,7 +155,7 @@ impl<'a> Tensors<'a> {
             num_batches_tracked: batches as u32,
             grad_output: grad_output.unwrap_or_else(|| vec![0.0; input.len()]),
             residual: self.f32("residual", shape)?,
-            grad_residual_output: None,
+            grad_residual_output: self.f32("grad_residual_output", shape)?,
             input,
         };
         Ok(Content::Case(Box::new(FileCase {
@@ -169,7 +170,7 @@ impl<'a> Tensors<'a> {
         let mut lacks = Vec::new();
         let input = self.view("input");
         let shape = input.as_ref().map(|input| input.shape().to_vec());
-        for name in ["input", "residual", "grad_output"] {
+        for name in ["input", "residual", "grad_output", "grad_residual_output"] {
             let Some(tensor) = self.view(name) else {
                 continue;
             };
@@ -190,7 +191,8 @@ impl<'a> Tensors<'a> {
     fn expected(
         &self,
         input: &[usize],
-        parameters: &[usize],
+        affine: &[usize],
+        channels: &[usize],
     ) -> Result<BTreeMap<&'static str, Vec<f64>>> {
         let mut expected = BTreeMap::new();
         for name in self.0.names() {
@@ -204,7 +206,8 @@ impl<'a> Tensors<'a> {
             }
             let shape = match like {
                 Like::Input => input,
-                Like::Parameter => parameters,
+                Like::Affine => affine,
+                Like::Channels => channels,
             };
             let values = self.values(name, Dtype::F64, shape, f64::from_le_bytes)?;
             expected.insert(key, values.unwrap_or_default());
@@ -258,17 +261,18 @@ impl<'a> Tensors<'a> {
 #[derive(Clone, Copy)]
 enum Like {
     Input,
-    Parameter,
+    Affine,
+    Channels,
 }
 
 /// Name of an expectation, the tensors without which it makes no sense, and whose shape it has.
 const EXPECTATIONS: [(&str, &[&str], Like); 8] = [
     ("output", &[], Like::Input),
-    ("running_mean", &["running_mean"], Like::Parameter),
-    ("running_var", &["running_var"], Like::Parameter),
+    ("running_mean", &["running_mean"], Like::Channels),
+    ("running_var", &["running_var"], Like::Channels),
     ("grad_input", &["grad_output"], Like::Input),
-    ("grad_weight", &["grad_output", "weight"], Like::Parameter),
-    ("grad_bias", &["grad_output", "bias"], Like::Parameter),
+    ("grad_weight", &["grad_output", "weight"], Like::Affine),
+    ("grad_bias", &["grad_output", "bias"], Like::Affine),
     ("grad_residual", &["grad_output", "residual"], Like::Input),
     ("residual_output", &["residual"], Like::Input),
 ];

@@ -59,7 +59,7 @@ fn cursor_at(task: Task) -> Cursor {
         run = task.first / params.run_length;
     }
     if (!SAME_PARTNERS) {
-        partner = task.item * params.partner_multiplier / params.partner_divisor % params.partner_modulus;
+        partner = task.item / params.partner_divisor * params.partner_multiplier % params.partner_modulus;
     }
     let inner = item - outer * params.items_per_outer;
     return Cursor(

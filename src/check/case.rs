@@ -43,10 +43,11 @@ impl Case {
     /// Those of [`Norm::validate_shape`].
     pub fn random(norm: &Norm, mode: Mode, shape: &[usize], seed: u64) -> Result<Self> {
         let elements = norm.validate_shape(shape, mode)?;
-        let parameters = crate::ops::elements(&norm.parameter_shape())?;
+        let channels = crate::ops::elements(&norm.parameter_shape())?;
+        let parameters = crate::ops::elements(&norm.affine_shape(shape))?;
         let mut random = Random(seed);
-        let mut parameter = |has: bool, mean: f32, spread: f32| {
-            has.then(|| random.values(parameters, mean, spread))
+        let mut parameter = |has: bool, count: usize, mean: f32, spread: f32| {
+            has.then(|| random.values(count, mean, spread))
         };
         let tracks = norm.tracks_running_stats();
         Ok(Self {
@@ -54,10 +55,10 @@ impl Case {
             mode,
             shape: shape.to_vec(),
             strategy: None,
-            weight: parameter(norm.has_weight(), 1.0, 0.5),
-            bias: parameter(norm.has_bias(), 0.0, 0.5),
-            running_mean: parameter(tracks, 0.3, 0.5),
-            running_var: parameter(tracks, 0.0, 1.0).map(|values| {
+            weight: parameter(norm.has_weight(), parameters, 1.0, 0.5),
+            bias: parameter(norm.has_bias(), parameters, 0.0, 0.5),
+            running_mean: parameter(tracks, channels, 0.3, 0.5),
+            running_var: parameter(tracks, channels, 0.0, 1.0).map(|values| {
                 values
                     .into_iter()
                     .map(|value| 0.5 + value * value)

@@ -56,23 +56,20 @@ struct OwnRunning {
 
 impl Tensors {
     pub(crate) fn new(context: &Context, case: &Case, plan: &Plan) -> Result<Self> {
-        let shape = case.norm.parameter_shape();
-        let parameter = |values: &Option<Vec<f32>>| {
+        let (affine, channels) = (
+            case.norm.affine_shape(&case.shape),
+            case.norm.parameter_shape(),
+        );
+        let tensor = |values: &Option<Vec<f32>>, shape: &[usize]| {
             let values = values.as_ref();
             values
-                .map(|values| Tensor::from_slice(context, values, &shape))
+                .map(|values| Tensor::from_slice(context, values, shape))
                 .transpose()
         };
         let poisoned = |shape: &[usize]| Tensor::full(context, shape, f32::NAN);
         let gradient = |parameter: &Option<Tensor>| {
             let parameter = parameter.as_ref();
-            parameter.map(|_| poisoned(&shape)).transpose()
-        };
-        let data = |values: &Option<Vec<f32>>| {
-            let values = values.as_ref();
-            values
-                .map(|values| Tensor::from_slice(context, values, &case.shape))
-                .transpose()
+            parameter.map(|_| poisoned(&affine)).transpose()
         };
         // The sum, or the gradient of what is added after the norm.
         let before = case.norm.residual_place() == Residual::Before;
@@ -80,10 +77,10 @@ impl Tensors {
             let there = case.residual.as_ref().filter(|_| here);
             there.map(|_| poisoned(&case.shape)).transpose()
         };
-        let (weight, bias) = (parameter(&case.weight)?, parameter(&case.bias)?);
+        let (weight, bias) = (tensor(&case.weight, &affine)?, tensor(&case.bias, &affine)?);
         let running = match (
-            parameter(&case.running_mean)?,
-            parameter(&case.running_var)?,
+            tensor(&case.running_mean, &channels)?,
+            tensor(&case.running_var, &channels)?,
         ) {
             (Some(mean), Some(var)) => {
                 let num_batches_tracked = Tensor::counter(context)?;
@@ -104,8 +101,8 @@ impl Tensors {
             weight,
             bias,
             running,
-            residual: data(&case.residual)?,
-            grad_residual_output: data(&case.grad_residual_output)?,
+            residual: tensor(&case.residual, &case.shape)?,
+            grad_residual_output: tensor(&case.grad_residual_output, &case.shape)?,
             residual_output: beside(before)?,
             grad_residual: beside(!before)?,
             output: poisoned(&case.shape)?,

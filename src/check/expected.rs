@@ -92,6 +92,17 @@ impl<'a> Wide<'a> {
         Ok(gradients)
     }
 
+    /// What x̂ is multiplied with.
+    fn weight(&self) -> Option<Vec<f64>> {
+        let center = if self.case.norm.zero_centered_weight() {
+            1.0
+        } else {
+            0.0
+        };
+        let weight = self.parameters.weight.as_ref()?;
+        Some(weight.iter().map(|weight| center + weight).collect())
+    }
+
     /// What the activation is applied to.
     fn before_activation(&self) -> Result<Vec<f64>> {
         let alone = self.case.norm.clone().with_activation(Activation::None);
@@ -111,7 +122,7 @@ impl Expected {
         };
         let rstd: Vec<f64> = forward.var.iter().map(rstd).collect();
         let most = case.norm.activation().lipschitz();
-        let weight = wide.parameters.weight.as_deref().map_or(1.0, mean_square);
+        let weight = wide.weight().map_or(1.0, |weight| mean_square(&weight));
         let squares = mean_square(&rstd) * weight * mean_square(&wide.grad_output);
         let before_activation = match case.norm.activation() {
             Activation::None => 0.0,
@@ -169,12 +180,10 @@ impl Expected {
         ) {
             return Ok(Cow::Borrowed(case));
         }
-        let largest = |values: &Option<Vec<f32>>, default: f32| {
-            let values = values.as_deref().unwrap_or(std::slice::from_ref(&default));
-            f64::from(values.iter().fold(0.0, |most: f32, x| most.max(x.abs())))
-        };
-        let (weight, bias) = (largest(&case.weight, 1.0), largest(&case.bias, 0.0));
         let wide = Wide::new(case);
+        let largest = |values: &[f64]| values.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+        let weight = wide.weight().map_or(1.0, |weight| largest(&weight));
+        let bias = wide.parameters.bias.as_deref().map_or(0.0, largest);
         let mut case = case.clone();
         for (k, x) in wide.before_activation()?.into_iter().enumerate() {
             let residual = wide.residual.as_ref().map_or(0.0, |r| r[k].abs());
@@ -195,8 +204,13 @@ fn grad_weight_size(wide: &Wide<'_>) -> Result<f64> {
         return Ok(length(&wide.grad_output));
     }
     let parameters = &wide.parameters;
+    let one = if case.norm.zero_centered_weight() {
+        0.0
+    } else {
+        1.0
+    };
     let plain = Parameters {
-        weight: parameters.weight.as_ref().map(|w| vec![1.0; w.len()]),
+        weight: parameters.weight.as_ref().map(|w| vec![one; w.len()]),
         bias: parameters.bias.as_ref().map(|b| vec![0.0; b.len()]),
         ..parameters.clone()
     };

@@ -21,11 +21,20 @@ impl Problem {
     /// The tensor in as few slices as the bindings of a device allow, in order: mostly one.
     ///
     /// # Errors
-    /// [`Error::Limit`] if a group or, with one group per channel, a channel of one sample does not fit a binding,
+    /// [`Error::Limit`] if a group or, with one group per channel, a channel of one sample does not fit a binding, if each sample has
+    /// weights of its own,
     /// or if there would be more than 1,024 slices.
     pub fn slices(&self, caps: &Caps) -> Result<Vec<Slice>> {
         if 4 * u64::from(self.elements) <= caps.max_binding_size {
-            return Ok(vec![self.slice((0, self.channels.runs), None)]);
+            return Ok(vec![self.whole()]);
+        }
+        if self.per_sample {
+            return Err(Error::Limit {
+                what: "a tensor with weights of each sample".to_owned(),
+                needed: 4 * u64::from(self.elements),
+                limit: "max_storage_buffer_binding_size",
+                allowed: caps.max_binding_size,
+            });
         }
         // A binding begins at a multiple of the alignment, up to so many bytes before its slice.
         let bytes = caps.max_binding_size - u64::from(caps.offset_alignment);
@@ -58,6 +67,15 @@ impl Problem {
         Ok((0..samples)
             .flat_map(|sample| parts.clone().map(slice(sample)))
             .collect())
+    }
+
+    const fn whole(&self) -> Slice {
+        Slice {
+            first: 0,
+            elements: self.elements,
+            groups: self.groups,
+            channels: self.channels,
+        }
     }
 
     /// The samples `(first, number)`, and of these all channels or `(first, number)`.

@@ -29,6 +29,10 @@ pub struct BatchNorm {
     pub bias: bool,
     /// Keep running statistics, for evaluation. Default true.
     pub track_running_stats: bool,
+    /// Take weight and bias of each sample, `[N, C]`, as tensors of a pass rather than of a layer. Default false.
+    pub per_sample: bool,
+    /// The weight is stored as its distance from 1 and counts as 1 + weight. Default false.
+    pub zero_centered_weight: bool,
     /// Applied last, in the same pass. Default none.
     pub activation: Activation,
 }
@@ -44,9 +48,11 @@ impl BatchNorm {
             weight: true,
             bias: true,
             track_running_stats: true,
+            per_sample: false,
+            zero_centered_weight: false,
             activation: Activation::None,
         }
     }
 }
 
-super::setters!(BatchNorm: eps, momentum, weight, bias, affine, track_running_stats, activation);
+super::setters!(BatchNorm: eps, momentum, weight, bias, affine, track_running_stats, per_sample, zero_centered_weight, activation);

@@ -24,6 +24,10 @@ pub struct GroupNorm {
     pub weight: bool,
     /// Add a learned bias per channel. Default true.
     pub bias: bool,
+    /// Take weight and bias of each sample, `[N, C]`, as tensors of a pass rather than of a layer. Default false.
+    pub per_sample: bool,
+    /// The weight is stored as its distance from 1 and counts as 1 + weight. Default false.
+    pub zero_centered_weight: bool,
     /// Applied last, in the same pass. Default none.
     pub activation: Activation,
 }
@@ -38,9 +42,11 @@ impl GroupNorm {
             eps: 1e-5,
             weight: true,
             bias: true,
+            per_sample: false,
+            zero_centered_weight: false,
             activation: Activation::None,
         }
     }
 }
 
-super::setters!(GroupNorm: eps, weight, bias, affine, activation);
+super::setters!(GroupNorm: eps, weight, bias, affine, per_sample, zero_centered_weight, activation);

@@ -30,6 +30,10 @@ pub struct InstanceNorm {
     pub bias: bool,
     /// Keep running statistics, for evaluation. Default false.
     pub track_running_stats: bool,
+    /// Take weight and bias of each sample, `[N, C]`, as tensors of a pass rather than of a layer. Default false.
+    pub per_sample: bool,
+    /// The weight is stored as its distance from 1 and counts as 1 + weight. Default false.
+    pub zero_centered_weight: bool,
     /// Applied last, in the same pass. Default none.
     pub activation: Activation,
 }
@@ -45,9 +49,11 @@ impl InstanceNorm {
             weight: false,
             bias: false,
             track_running_stats: false,
+            per_sample: false,
+            zero_centered_weight: false,
             activation: Activation::None,
         }
     }
 }
 
-super::setters!(InstanceNorm: eps, momentum, weight, bias, affine, track_running_stats, activation);
+super::setters!(InstanceNorm: eps, momentum, weight, bias, affine, track_running_stats, per_sample, zero_centered_weight, activation);

@@ -23,6 +23,10 @@ pub struct LayerNorm {
     pub weight: bool,
     /// Add a learned bias per element of a row. Default true.
     pub bias: bool,
+    /// Take weight and bias of each sample, `[N, normalized_shape...]`, as tensors of a pass rather than of a layer. Default false.
+    pub per_sample: bool,
+    /// The weight is stored as its distance from 1 and counts as 1 + weight. Default false.
+    pub zero_centered_weight: bool,
     /// Applied last, in the same pass. Default none.
     pub activation: Activation,
 }
@@ -36,9 +40,11 @@ impl LayerNorm {
             eps: 1e-5,
             weight: true,
             bias: true,
+            per_sample: false,
+            zero_centered_weight: false,
             activation: Activation::None,
         }
     }
 }
 
-super::setters!(LayerNorm: eps, weight, bias, affine, activation);
+super::setters!(LayerNorm: eps, weight, bias, affine, per_sample, zero_centered_weight, activation);

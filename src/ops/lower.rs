@@ -14,6 +14,7 @@ impl Norm {
         if elements == 0 {
             return Ok(None);
         }
+        let samples = shape[0] as u32;
         let batch_statistics = self.uses_batch_statistics(mode);
         let views = match self {
             Self::Batch(_) => geometry::per_channel(channels_first(shape)),
@@ -23,14 +24,24 @@ impl Norm {
             Self::Group(n) => geometry::per_sample(channels_first(shape), n.num_groups as u32),
             Self::Layer(_) | Self::Rms(_) => {
                 let d = self.parameter_shape().iter().product::<usize>() as u32;
-                geometry::per_row(elements / d, d)
+                let rows = elements / d;
+                match self.per_sample() {
+                    true => geometry::per_row_of_sample(samples, rows / samples, d),
+                    false => geometry::per_row(rows, d),
+                }
             }
+        };
+        let views = match self {
+            Self::Layer(_) | Self::Rms(_) => views,
+            _ if self.per_sample() => views.per_sample(samples),
+            _ => views,
         };
         let running = (batch_statistics && mode.update_running)
             .then(|| self.running_momentum())
             .flatten()
             .map(|momentum| RunningUpdate {
                 momentum: momentum.map(|factor| factor as f32),
+                channels: self.parameter_shape()[0] as u32,
             });
         Ok(Some(Problem {
             elements,
@@ -42,6 +53,8 @@ impl Norm {
             running,
             weight: self.has_weight(),
             bias: self.has_bias(),
+            per_sample: self.per_sample(),
+            zero_centered_weight: self.zero_centered_weight(),
             activation: self.activation(),
             residual: None,
         }))

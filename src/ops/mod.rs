@@ -67,6 +67,27 @@ macro_rules! setter {
             self
         }
     };
+    (per_sample) => {
+        /// Sets whether each sample has weight and bias of its own: shape `[N, C]`, or N and `normalized_shape`, N being dimension 0.
+        ///
+        /// For conditional and adaptive norms and `FiLM`, whose weight and bias another network computes ([arXiv:1707.00683](https://arxiv.org/abs/1707.00683),
+        /// [arXiv:1703.06868](https://arxiv.org/abs/1703.06868), [arXiv:1709.07871](https://arxiv.org/abs/1709.07871)): they go into every pass, and
+        /// their gradients come out of it.
+        #[must_use]
+        pub const fn per_sample(mut self, per_sample: bool) -> Self {
+            self.per_sample = per_sample;
+            self
+        }
+    };
+    (zero_centered_weight) => {
+        /// Sets whether the weight is stored as its distance from 1, `x̂ * (1 + weight) + bias`: weight decay then pulls towards 1
+        /// (`zero_centered_gamma` of Transformer Engine; Gemma's RMS norm).
+        #[must_use]
+        pub const fn zero_centered_weight(mut self, zero_centered: bool) -> Self {
+            self.zero_centered_weight = zero_centered;
+            self
+        }
+    };
     (activation) => {
         /// Sets what is applied last, in the same pass: `output = activation(... * weight + bias)`.
         #[must_use]

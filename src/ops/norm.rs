@@ -85,6 +85,30 @@ impl Norm {
         }
     }
 
+    /// Whether each sample has weight and bias of its own.
+    #[must_use]
+    pub const fn per_sample(&self) -> bool {
+        match self {
+            Self::Batch(n) => n.per_sample,
+            Self::Instance(n) => n.per_sample,
+            Self::Group(n) => n.per_sample,
+            Self::Layer(n) => n.per_sample,
+            Self::Rms(n) => n.per_sample,
+        }
+    }
+
+    /// Whether the weight is stored as its distance from 1.
+    #[must_use]
+    pub const fn zero_centered_weight(&self) -> bool {
+        match self {
+            Self::Batch(n) => n.zero_centered_weight,
+            Self::Instance(n) => n.zero_centered_weight,
+            Self::Group(n) => n.zero_centered_weight,
+            Self::Layer(n) => n.zero_centered_weight,
+            Self::Rms(n) => n.zero_centered_weight,
+        }
+    }
+
     /// What is applied last.
     #[must_use]
     pub const fn activation(&self) -> Activation {
@@ -106,6 +130,25 @@ impl Norm {
             Self::Group(n) => n.activation(activation).into(),
             Self::Layer(n) => n.activation(activation).into(),
             Self::Rms(n) => n.activation(activation).into(),
+        }
+    }
+
+    /// The same norm with weights of each sample or not, and stored as their distance from 1 or not.
+    #[must_use]
+    pub fn with_weights(self, per_sample: bool, zero_centered: bool) -> Self {
+        macro_rules! set {
+            ($n:ident) => {
+                $n.per_sample(per_sample)
+                    .zero_centered_weight(zero_centered)
+                    .into()
+            };
+        }
+        match self {
+            Self::Batch(n) => set!(n),
+            Self::Instance(n) => set!(n),
+            Self::Group(n) => set!(n),
+            Self::Layer(n) => set!(n),
+            Self::Rms(n) => set!(n),
         }
     }
 
@@ -134,7 +177,7 @@ impl Norm {
         self.running_momentum().is_some()
     }
 
-    /// Shape of weight and bias: `[C]`, or `normalized_shape`.
+    /// Shape of the weight and bias of a layer and of running statistics: `[C]`, or `normalized_shape`.
     #[must_use]
     pub fn parameter_shape(&self) -> Vec<usize> {
         match self {
@@ -144,5 +187,12 @@ impl Norm {
             Self::Layer(n) => n.normalized_shape.clone(),
             Self::Rms(n) => n.normalized_shape.clone(),
         }
+    }
+
+    /// Shape of weight and bias for inputs of `shape`: [`Norm::parameter_shape`], after N where each sample has its own.
+    #[must_use]
+    pub fn affine_shape(&self, shape: &[usize]) -> Vec<usize> {
+        let samples = shape.first().copied().filter(|_| self.per_sample());
+        samples.into_iter().chain(self.parameter_shape()).collect()
     }
 }

@@ -21,6 +21,10 @@ pub struct RmsNorm {
     pub eps: f64,
     /// Multiply by a learned weight per element of a row. Default true.
     pub weight: bool,
+    /// Take weight of each sample, `[N, normalized_shape...]`, as tensors of a pass rather than of a layer. Default false.
+    pub per_sample: bool,
+    /// The weight is stored as its distance from 1 and counts as 1 + weight. Default false.
+    pub zero_centered_weight: bool,
     /// Applied last, in the same pass. Default none.
     pub activation: Activation,
 }
@@ -33,9 +37,11 @@ impl RmsNorm {
             normalized_shape: normalized_shape.to_vec(),
             eps: f32::EPSILON as f64,
             weight: true,
+            per_sample: false,
+            zero_centered_weight: false,
             activation: Activation::None,
         }
     }
 }
 
-super::setters!(RmsNorm: eps, weight, activation);
+super::setters!(RmsNorm: eps, weight, per_sample, zero_centered_weight, activation);

@@ -181,7 +181,9 @@ fn channels_first(norm: &Norm, shape: &[usize], min_rank: usize, channels: usize
 }
 
 fn trailing(norm: &Norm, shape: &[usize], normalized_shape: &[usize]) -> Result<()> {
-    rank(norm, shape, normalized_shape.len(), MAX_RANK)?;
+    // Samples are a dimension of their own.
+    let samples = usize::from(norm.per_sample());
+    rank(norm, shape, normalized_shape.len() + samples, MAX_RANK)?;
     if !shape.ends_with(normalized_shape) {
         return Err(Error::NormalizedShape {
             normalized_shape: normalized_shape.to_vec(),

@@ -246,7 +246,8 @@ impl Plan {
                         "the norm has no such parameter",
                     ));
                 }
-                operands.write(slot, gradient, &self.norm.parameter_shape(), InPlace::Never)?;
+                let shape = self.norm.affine_shape(&self.shape);
+                operands.write(slot, gradient, &shape, InPlace::Never)?;
             }
         }
         operands.check_overlaps()?;
@@ -316,7 +317,9 @@ impl Plan {
         has: bool,
     ) -> Result<()> {
         match (tensor, has) {
-            (Some(tensor), true) => operands.read(slot, tensor, &self.norm.parameter_shape()),
+            (Some(tensor), true) => {
+                operands.read(slot, tensor, &self.norm.affine_shape(&self.shape))
+            }
             (None, false) => Ok(()),
             (None, true) => Err(Error::Missing(slot.name(), "the norm has one")),
             (Some(_), false) => Err(Error::Unexpected(slot.name(), "the norm has none")),

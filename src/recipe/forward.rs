@@ -19,9 +19,12 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
     };
     let mut recipe = Recipe::new(strategy);
     if !problem.batch_statistics {
-        recipe
-            .steps
-            .push(channel_step(problem, caps, Kernel::RunningMoments, false));
+        recipe.steps.push(channel_step(
+            problem,
+            caps,
+            (Kernel::RunningMoments, problem.groups.items),
+            false,
+        ));
         normalize(&mut recipe, problem, caps, forced)?;
         return Ok(recipe);
     }
@@ -104,9 +107,9 @@ fn update_running(
     caps: &Caps,
     update: RunningUpdate,
 ) -> Result<()> {
-    let (groups, channels) = (problem.groups.items, problem.channels.items);
+    let (groups, channels) = (problem.groups.items, update.channels);
     let samples = groups / channels;
-    let mut step = channel_step(problem, caps, Kernel::UpdateRunning, true);
+    let mut step = channel_step(problem, caps, (Kernel::UpdateRunning, channels), true);
     let most = step.variant.tile.teams * strategy::MAX_ITERATIONS;
     if channels > most {
         return Err(Error::Limit {

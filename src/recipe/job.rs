@@ -238,6 +238,7 @@ impl<'a> Jobs<'a> {
                 centered: self.problem.centered,
                 batch_statistics: self.problem.batch_statistics,
                 cumulative: false,
+                zero_centered_weight: false,
                 activation: Activation::None,
                 optional,
             },

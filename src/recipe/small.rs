@@ -73,14 +73,13 @@ pub(super) fn merge_step(
     }
 }
 
-/// A launch of one lane per channel: `teams` channels per workgroup, or all of them in one.
+/// A launch of one lane for each of so many channels: `teams` channels per workgroup, or all of them in one.
 pub(super) fn channel_step(
     problem: &Problem,
     caps: &Caps,
-    kernel: Kernel,
+    (kernel, items): (Kernel, u32),
     single_workgroup: bool,
 ) -> Step {
-    let items = problem.channels.items;
     let tile = Tile {
         lanes: 1,
         teams: 256.min(caps.max_workgroup_size),
@@ -131,6 +130,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         centered: problem.centered,
         batch_statistics: problem.batch_statistics,
         cumulative: false,
+        zero_centered_weight: false,
         activation: Activation::None,
         optional,
     }

@@ -32,11 +32,6 @@ pub struct Block {
     /// Where the channels are; `None` is PyTorch's place. Layer or RMS norm with [`Channels::First`] and `normalized_shape`
     /// `[C]` takes `[N, C, ...]` and normalizes over the channels at each point. Shapes in errors are in PyTorch's order.
     pub channels: Option<Channels>,
-    /// Weight and bias are `[N, C]`, one per sample and channel (layer and RMS norm: `[N, ..normalized_shape]`, N being the
-    /// first dimension): conditional batch norm, adaptive instance norm, `FiLM`, adaptive layer norm.
-    pub per_sample: bool,
-    /// The weight is stored as its distance from 1: `x̂ * (1 + weight) + bias`.
-    pub zero_centered_weight: bool,
 }
 
 /// What goes into a pass, beside gradients.
@@ -89,8 +84,6 @@ impl Block {
         Self {
             norm: norm.clone(),
             channels: None,
-            per_sample: false,
-            zero_centered_weight: false,
         }
     }
 
@@ -227,7 +220,7 @@ impl Block {
 
     pub(super) fn weight_at(&self, parameters: &Parameters, index: usize) -> f64 {
         match &parameters.weight {
-            Some(weight) if self.zero_centered_weight => 1.0 + weight[index],
+            Some(weight) if self.norm.zero_centered_weight() => 1.0 + weight[index],
             Some(weight) => weight[index],
             None => 1.0,
         }

@@ -5,7 +5,7 @@ use crate::ops::Norm;
 /// Weight, bias and running statistics of a layer, in f64; each `None` where the layer has none.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Parameters {
-    /// Shape [`Norm::parameter_shape`]; in a [`Block`](super::Block) with weights of each sample `[N, C]`.
+    /// Shape [`Norm::affine_shape`].
     pub weight: Option<Vec<f64>>,
     /// The same shape.
     pub bias: Option<Vec<f64>>,
@@ -18,12 +18,17 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Those of a new layer: weight 1, bias 0, running mean 0, running variance 1, where `norm` has them.
+    /// Those of a new layer: weight 1 (0 if stored as the distance from it), bias 0, running mean 0, running variance 1, where `norm` has them.
     #[must_use]
     pub fn new(norm: &Norm) -> Self {
+        let one = if norm.zero_centered_weight() {
+            0.0
+        } else {
+            1.0
+        };
         let filled = |has: bool, value: f64| has.then(|| vec![value; len(norm)]);
         Self {
-            weight: filled(norm.has_weight(), 1.0),
+            weight: filled(norm.has_weight(), one),
             bias: filled(norm.has_bias(), 0.0),
             running_mean: filled(norm.tracks_running_stats(), 0.0),
             running_var: filled(norm.tracks_running_stats(), 1.0),

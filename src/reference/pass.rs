@@ -19,7 +19,7 @@ impl Pass {
         let usual = block.usual_shape(tensors.shape)?;
         norm.validate_shape(&usual, mode)?;
         let parameters = tensors.parameters;
-        parameters.validate(norm, &block.parameter_shape(tensors.shape))?;
+        parameters.validate(norm, &norm.affine_shape(tensors.shape))?;
         tensors.validate()?;
 
         let kept = Kept::new(tensors.input.len(), tensors.valid);
@@ -32,7 +32,7 @@ impl Pass {
         let by_running = !norm.uses_batch_statistics(mode);
         let running = parameters.running().filter(|_| by_running);
         let sizes = block.sizes(&usual);
-        let places = kept.take(&places(norm, sizes, running.is_some(), block.per_sample));
+        let places = kept.take(&places(norm, sizes, running.is_some(), norm.per_sample()));
         let groups = groups(norm, sizes)?;
         let normalized = Normalized::new(norm, running, groups, places, &input);
         Ok(Self {

@@ -70,9 +70,6 @@ impl Block {
             (Norm::Layer(_) | Norm::Rms(_), Channels::Last) | (_, Channels::First) => {}
             (_, Channels::Last) => dimensions.rotate_right(usize::from(shape.len() > 1)),
         }
-        if self.per_sample {
-            self.at_least(self.norm.parameter_shape().len() + 1, shape)?;
-        }
         Ok(usual)
     }
 
@@ -105,13 +102,5 @@ impl Block {
         };
         let channels = self.channels();
         Sizes { n, c, s, channels }
-    }
-
-    /// The shape of weight and bias for inputs of this shape: [`Norm::parameter_shape`], after N where each sample has its own.
-    #[must_use]
-    pub fn parameter_shape(&self, shape: &[usize]) -> Vec<usize> {
-        let samples = shape.first().copied().filter(|_| self.per_sample);
-        let own = self.norm.parameter_shape();
-        samples.into_iter().chain(own).collect()
     }
 }

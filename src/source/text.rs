@@ -149,6 +149,9 @@ pub(super) fn accessors(
             (format!("{value}(affine[{index}])"), String::new())
         }
         (None, Some(absent)) => (format!("{value}({absent})"), String::new()),
+        _ if slot.slot == Slot::Weight && variant.zero_centered_weight => {
+            (format!("1.0 + {value}({name}[i])"), String::new())
+        }
         // One number for all elements of a vector.
         _ if stored != value => (format!("{value}({name}[i])"), String::new()),
         _ => (format!("{name}[i]"), format!("{name}[i] = value;")),

@@ -73,6 +73,8 @@ pub(super) fn key(norm: &Norm, shape: &[usize], mode: Mode) -> String {
     for (is, word) in [
         (norm.has_weight(), "weight"),
         (norm.has_bias(), "bias"),
+        (norm.per_sample(), "per_sample"),
+        (norm.zero_centered_weight(), "zero_centered_weight"),
         (norm.tracks_running_stats(), "track_running_stats"),
         (mode.batch_statistics, "batch_statistics"),
         (mode.update_running, "update_running"),

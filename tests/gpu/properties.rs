@@ -35,6 +35,8 @@ struct Random {
     offset: f32,
     activation: Activation,
     residual: bool,
+    per_sample: bool,
+    zero_centered: bool,
 }
 
 prop_compose! {
@@ -84,13 +86,18 @@ prop_compose! {
         // Half of them alone: each surrounding is a pipeline more to compile.
         activation in prop_oneof![Just(Activation::None), prop::sample::select(Activation::ALL.to_vec())],
         residual in prop::bool::weighted(0.3),
+        per_sample in prop::bool::weighted(0.2),
+        zero_centered in prop::bool::weighted(0.2),
     ) -> Random {
-        Random { norm, shape, mode, strategy, device, max_binding_size, seed, scale, offset, activation, residual }
+        Random { norm, shape, mode, strategy, device, max_binding_size, seed, scale, offset, activation, residual, per_sample, zero_centered }
     }
 }
 
 fn agrees_with_the_reference(random: &Random) {
     let norm = random.norm.clone().with_activation(random.activation);
+    // Rows that are the whole tensor have no samples.
+    let rows = random.shape.len() > norm.parameter_shape().len();
+    let norm = norm.with_weights(random.per_sample && rows, random.zero_centered);
     let mut case = Case::random(&norm, random.mode, &random.shape, random.seed)
         .unwrap()
         .offset(random.offset);

@@ -1,13 +1,13 @@
-//! What surrounds a norm: an activation, a residual.
+//! What surrounds a norm: an activation, a residual, weights that are not a layer's.
 
 use wgpu_norm::check::{Case, results};
 use wgpu_norm::geometry::Residual;
 use wgpu_norm::{
-    Activation, BackwardTensors, BatchNorm, Context, Error, ForwardTensors, GroupNorm,
-    InstanceNorm, Layer, LayerNorm, Mode, Norm, Plan, RmsNorm, State, Tensor,
+    Activation, BackwardTensors, BatchNorm, Context, Error, ForwardTensors, GroupNorm, Inputs,
+    InstanceNorm, Layer, LayerNorm, Mode, Norm, OutputGradients, Plan, RmsNorm, State, Tensor,
 };
 
-use crate::common::{STRATEGIES, context, devices, encoder};
+use crate::common::{STRATEGIES, check, context, devices, encoder};
 
 /// Numbers of all magnitudes, those beyond which functions saturate, and what is not a number.
 fn numbers() -> Vec<f32> {
@@ -228,10 +228,15 @@ fn layers_take_a_residual() {
             let input = data(&case.input);
             let residual = data(case.residual.as_ref().unwrap());
             let grad_output = data(&case.grad_output);
-            let forward = layer.forward_residual(&input, &residual, Mode::TRAINING);
+            let inputs = Inputs::new(&input).residual(&residual);
+            let forward = layer.forward(inputs, Mode::TRAINING);
             let forward = forward.unwrap();
             let gradients = match &case.grad_residual_output {
-                Some(more) => layer.backward_residual(&forward.saved, &grad_output, &data(more)),
+                Some(more) => {
+                    let more = data(more);
+                    let gradients = OutputGradients::new(&grad_output).residual_output(&more);
+                    layer.backward(&forward.saved, gradients)
+                }
                 None => layer.backward(&forward.saved, &grad_output),
             };
             let gradients = gradients.unwrap();
@@ -311,8 +316,82 @@ fn wrong_surroundings() {
 
     let layer = Layer::new(context(), LayerNorm::new(&[4])).unwrap();
     let saved = layer.forward(&input, Mode::TRAINING).unwrap().saved;
-    let error = layer
-        .backward_residual(&saved, &residual, &sum)
-        .unwrap_err();
+    let gradients = OutputGradients::new(&residual).residual_output(&sum);
+    let error = layer.backward(&saved, gradients).unwrap_err();
     assert!(unexpected(error));
+}
+
+/// Weights of each sample and weights stored as their distance from 1, alone and together: each norm, mode and device has another
+/// strategy (tests/gpu/properties.rs draws all of them).
+#[test]
+fn weights_of_samples_and_zero_centered_ones() {
+    let tracked = InstanceNorm::new(3).affine(true).track_running_stats(true);
+    let norms: [(Norm, &[usize]); 9] = [
+        (BatchNorm::new(3).into(), &[4, 3, 7]),
+        (BatchNorm::new(8).into(), &[50, 8]),
+        (tracked.into(), &[4, 3, 20]),
+        (GroupNorm::new(2, 6).into(), &[3, 6]),
+        (GroupNorm::new(2, 4).into(), &[3, 4, 12]),
+        (LayerNorm::new(&[65]).into(), &[3, 5, 65]),
+        (LayerNorm::new(&[4, 16]).into(), &[9, 4, 16]),
+        (LayerNorm::new(&[1028]).into(), &[2, 3, 1028]),
+        (RmsNorm::new(&[500]).into(), &[2, 2, 500]),
+    ];
+    let kinds = [(true, false), (false, true), (true, true)].into_iter();
+    let mut kinds = kinds.cycle().zip(STRATEGIES.into_iter().cycle());
+    for (seed, (norm, shape)) in norms.into_iter().enumerate() {
+        let modes = 1 + usize::from(norm.tracks_running_stats());
+        for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+            for (device, context) in devices() {
+                let ((per_sample, zero_centered), strategy) = kinds.next().unwrap();
+                let norm = norm.clone().with_weights(per_sample, zero_centered);
+                let mut case = Case::random(&norm, mode, shape, seed as u64).unwrap();
+                for strategy in [None, strategy] {
+                    case.strategy = strategy;
+                    check(device, &context, &case);
+                }
+            }
+            kinds.next();
+        }
+    }
+}
+
+/// Weight and bias that belong to a pass, through a layer.
+#[test]
+fn layers_take_the_weights_of_samples() {
+    let norm = LayerNorm::new(&[6])
+        .per_sample(true)
+        .zero_centered_weight(true);
+    let shape = [2, 5, 6];
+    let case = Case::random(&norm.clone().into(), Mode::TRAINING, &shape, 4).unwrap();
+    let want = results(context(), &case).unwrap();
+    let layer = Layer::new(context(), norm).unwrap();
+    assert!(layer.weight().is_none() && layer.bias().is_none());
+    let tensor =
+        |values: &[f32], shape: &[usize]| Tensor::from_slice(context(), values, shape).unwrap();
+    let weight = tensor(case.weight.as_ref().unwrap(), &[2, 6]);
+    let bias = tensor(case.bias.as_ref().unwrap(), &[2, 6]);
+    let input = tensor(&case.input, &shape);
+    let error = layer.forward(&input, Mode::TRAINING).unwrap_err();
+    assert!(matches!(error, Error::Missing("weight", _)), "{error}");
+    let inputs = Inputs::new(&input).weight(&weight).bias(&bias);
+    let forward = layer.forward(inputs, Mode::TRAINING).unwrap();
+    let gradients = layer.backward(&forward.saved, &tensor(&case.grad_output, &shape));
+    let gradients = gradients.unwrap();
+    for (name, tensor) in [
+        ("output", Some(forward.output)),
+        ("grad_input", Some(gradients.grad_input)),
+        ("grad_weight", gradients.grad_weight),
+        ("grad_bias", gradients.grad_bias),
+    ] {
+        assert!(tensor.unwrap().to_vec().unwrap() == want[name], "{name}");
+    }
+    // A weight that is the layer's own cannot be given, nor one of another shape.
+    let own = Layer::new(context(), LayerNorm::new(&[6])).unwrap();
+    let error = own.forward(inputs, Mode::TRAINING).unwrap_err();
+    assert!(matches!(error, Error::Unexpected("weight", _)), "{error}");
+    let short = tensor(&[0.0; 6], &[1, 6]);
+    let inputs = Inputs::new(&input).weight(&short).bias(&bias);
+    let error = layer.forward(inputs, Mode::TRAINING).unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
 }

@@ -99,15 +99,26 @@ fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], ca
     );
 }
 
-/// The channel of an element by the norms' own definition.
+/// The channel of an element, or of the channels of all samples the one, by the norms' own definition.
 fn channel_of(norm: &Norm, shape: &[usize], offset: u32) -> u32 {
-    match norm {
-        Norm::Layer(_) | Norm::Rms(_) => offset % *shape.last().unwrap() as u32,
+    let (channel, channels) = match norm {
+        Norm::Layer(_) | Norm::Rms(_) => {
+            let columns = *shape.last().unwrap() as u32;
+            (offset % columns, columns)
+        }
         _ => {
             let spatial: usize = shape[2..].iter().product();
-            offset / spatial as u32 % shape[1] as u32
+            let channels = shape[1] as u32;
+            (offset / spatial as u32 % channels, channels)
         }
-    }
+    };
+    let of_sample: usize = shape[1..].iter().product();
+    let sample = if norm.per_sample() {
+        offset / of_sample as u32
+    } else {
+        0
+    };
+    sample * channels + channel
 }
 
 fn merges_all(step: &Step) {

@@ -60,47 +60,52 @@ fn size(most: usize) -> impl Strategy<Value = usize> {
 pub(crate) fn norm(most: usize) -> impl Strategy<Value = (Norm, Vec<usize>)> {
     let sizes = (size(most), size(most), size(most), 1usize..=4);
     let activation = prop::sample::select(Activation::ALL.to_vec());
-    let drawn = (0u8..5, sizes, any::<[bool; 3]>(), activation);
-    drawn.prop_map(move |(kind, sizes, [weight, bias, track], activation)| {
-        let (mut n, mut c, mut s, groups) = sizes;
-        while n.saturating_mul(c).saturating_mul(s) > most {
-            // The largest gives way, so that each size is large at times.
-            if n >= c && n >= s {
-                n = n.div_ceil(2);
-            } else if c >= s {
-                c = c.div_ceil(2);
-            } else {
-                s = s.div_ceil(2);
+    let weights = (prop::bool::weighted(0.3), prop::bool::weighted(0.2));
+    let drawn = (0u8..5, sizes, any::<[bool; 3]>(), activation, weights);
+    drawn.prop_map(
+        move |(kind, sizes, [weight, bias, track], activation, weights)| {
+            let (per_sample, zero_centered) = weights;
+            let (mut n, mut c, mut s, groups) = sizes;
+            while n.saturating_mul(c).saturating_mul(s) > most {
+                // The largest gives way, so that each size is large at times.
+                if n >= c && n >= s {
+                    n = n.div_ceil(2);
+                } else if c >= s {
+                    c = c.div_ceil(2);
+                } else {
+                    s = s.div_ceil(2);
+                }
             }
-        }
-        // Two values at least, as batch statistics need.
-        let (n, s) = (n.max(2), s.max(2));
-        let (norm, shape): (Norm, _) = match kind {
-            0 => {
-                let norm = BatchNorm::new(c)
-                    .weight(weight)
-                    .bias(bias)
-                    .track_running_stats(track);
-                let shape = if s == 2 { vec![n, c] } else { vec![n, c, s] };
-                (norm.into(), shape)
-            }
-            1 => {
-                let norm = InstanceNorm::new(c).weight(weight).bias(bias);
-                (norm.track_running_stats(track).into(), vec![n, c, s])
-            }
-            2 => {
-                let c = c.next_multiple_of(groups);
-                let norm = GroupNorm::new(groups, c).weight(weight).bias(bias);
-                (norm.into(), if s == 2 { vec![n, c] } else { vec![n, c, s] })
-            }
-            3 => (
-                LayerNorm::new(&[s]).weight(weight).bias(bias).into(),
-                vec![n, s],
-            ),
-            _ => (RmsNorm::new(&[s]).weight(weight).into(), vec![n, s]),
-        };
-        (norm.with_activation(activation), shape)
-    })
+            // Two values at least, as batch statistics need.
+            let (n, s) = (n.max(2), s.max(2));
+            let (norm, shape): (Norm, _) = match kind {
+                0 => {
+                    let norm = BatchNorm::new(c)
+                        .weight(weight)
+                        .bias(bias)
+                        .track_running_stats(track);
+                    let shape = if s == 2 { vec![n, c] } else { vec![n, c, s] };
+                    (norm.into(), shape)
+                }
+                1 => {
+                    let norm = InstanceNorm::new(c).weight(weight).bias(bias);
+                    (norm.track_running_stats(track).into(), vec![n, c, s])
+                }
+                2 => {
+                    let c = c.next_multiple_of(groups);
+                    let norm = GroupNorm::new(groups, c).weight(weight).bias(bias);
+                    (norm.into(), if s == 2 { vec![n, c] } else { vec![n, c, s] })
+                }
+                3 => (
+                    LayerNorm::new(&[s]).weight(weight).bias(bias).into(),
+                    vec![n, c, s],
+                ),
+                _ => (RmsNorm::new(&[s]).weight(weight).into(), vec![n, c, s]),
+            };
+            let norm = norm.with_weights(per_sample, zero_centered);
+            (norm.with_activation(activation), shape)
+        },
+    )
 }
 
 /// Which recipe of a problem.

@@ -33,7 +33,7 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
     let item = p.first_item + local;
     let partial = p.first_partial + part * p.all_items + item;
     let partner_of_item =
-        p.partner_first + item * p.partner_multiplier / p.partner_divisor % p.partner_modulus;
+        p.partner_first + item / p.partner_divisor * p.partner_multiplier % p.partner_modulus;
     // A lane without vectors stops after this; the compiler may load what it would load first, that of the first vector.
     let begin = part * p.part_vectors;
     let end = (begin + p.part_vectors).min(p.item_vectors);

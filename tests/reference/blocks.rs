@@ -128,9 +128,11 @@ fn block(file: &File<'_>, shape: &[usize]) -> Loaded<Block> {
     };
     Ok(Block {
         channels,
-        per_sample: is("per_sample")?,
-        zero_centered_weight: is("zero_centered_weight")?,
-        ..Block::new(&norm.with_activation(activation))
+        ..Block::new(
+            &norm
+                .with_activation(activation)
+                .with_weights(is("per_sample")?, is("zero_centered_weight")?),
+        )
     })
 }
 

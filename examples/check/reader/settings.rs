@@ -40,7 +40,11 @@ impl Settings {
         let settings = Self {
             norm: metadata
                 .norm(channels.copied().unwrap_or(0), &has)?
-                .with_activation(metadata.activation()?),
+                .with_activation(metadata.activation()?)
+                .with_weights(
+                    metadata.or("per_sample", false)?,
+                    metadata.or("zero_centered_weight", false)?,
+                ),
             mode: if training { Mode::TRAINING } else { Mode::EVAL },
             channels_last,
         };
@@ -76,8 +80,8 @@ impl Settings {
     }
 
     /// The shape of weight and bias, whose elements can be counted.
-    pub(super) fn parameter_shape(&self) -> Result<Vec<usize>> {
-        let shape = self.norm.parameter_shape();
+    pub(super) fn affine_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        let shape = self.norm.affine_shape(input);
         let sizes = shape.iter().copied();
         match sizes.reduce(usize::saturating_mul) {
             Some(count) if count <= MAX_ELEMENTS => Ok(shape),

@@ -36,9 +36,9 @@ pub(super) fn random_block(
 ) -> (Block, Vec<usize>, Values) {
     let rows = matches!(norm, Norm::Layer(_) | Norm::Rms(_));
     let mut shape = usual.to_vec();
+    let (per_sample, zero_centered) = (rng.random_bool(0.5), rng.random_bool(0.5));
+    let norm = &norm.clone().with_weights(per_sample, zero_centered);
     let mut block = Block::new(norm);
-    block.per_sample = rng.random_bool(0.5);
-    block.zero_centered_weight = rng.random_bool(0.5);
     if rng.random_bool(0.5) && norm.parameter_shape().len() == 1 {
         block.channels = Some(if rows {
             Channels::First
@@ -53,7 +53,7 @@ pub(super) fn random_block(
     }
     let count = shape.iter().product();
     let mut parameters = random_parameters(rng_values, norm);
-    let affine = block.parameter_shape(&shape).iter().product();
+    let affine = norm.affine_shape(&shape).iter().product();
     for values in [&mut parameters.weight, &mut parameters.bias] {
         *values = values.as_ref().map(|_| random(rng_values, affine));
     }
@@ -196,10 +196,7 @@ fn blocks_that_make_no_sense_are_errors() {
         run(&first(&row), &[3]),
         Error::Rank { min: 2, .. }
     ));
-    let own = Block {
-        per_sample: true,
-        ..Block::new(&norm)
-    };
+    let own = Block::new(&norm.clone().with_weights(true, false));
     assert!(matches!(run(&own, &[2, 3]), Error::Rank { min: 3, .. }));
 
     let batch = Norm::from(BatchNorm::new(2).affine(false).track_running_stats(false));
@@ -252,10 +249,7 @@ fn blocks_that_make_no_sense_are_errors() {
         error,
         Err(Error::Unexpected("grad_residual_output", _))
     ));
-    let weights = Block {
-        per_sample: true,
-        ..Block::new(&BatchNorm::new(2).bias(false).into())
-    };
+    let weights = Block::new(&BatchNorm::new(2).bias(false).per_sample(true).into());
     let parameters = Parameters::new(&weights.norm);
     let error = weights.forward(Mode::TRAINING, &Tensors::new(&[2, 2], &input, &parameters));
     let expected = Error::Shape {
