@@ -13,8 +13,8 @@ Metadata, all text, with the defaults of a key that is missing:
     momentum          batch_norm and instance_norm only: a number, or none (cumulative average); default 0.1
     num_groups        group_norm only
     normalized_shape  layer_norm and rms_norm only, such as "4,5"
-    channels_last *   true | false: the input is [N, ..., C]; default false
-    channels_first +  true | false: layer_norm and rms_norm over the C of [N, C, ...]; default false
+    channels_last     true | false: the input is [N, ..., C]; default false
+    channels_first    true | false: layer_norm and rms_norm over the C of [N, C, ...]; default false
     per_sample +      true | false: weight and bias are [N, C] (of layer_norm and rms_norm [N, D]); default false
     zero_centered_weight +  true | false: multiply by 1 + weight; default false
     length_axis +     the dimension along which the samples end after `lengths`
@@ -149,6 +149,12 @@ def layer_norm_cases():
     yield case("affine_1d", (17,), ())
     yield case("affine_3d_3_columns", (3,), (13, 5), eps=1e-3)
     yield case("offset_2d", (97,), (5,), mean=150.0, std=1.5)
+    yield channels_first_case("layer_norm")
+
+
+def channels_first_case(op, **settings):
+    return f"{op}_channels_first_4d", dict(op=op, shape=(2, 6, 3, 4), training=TRAIN, channels_first=True, normalized_shape=(6,),
+                                           **settings)
 
 
 def rms_norm_cases():
@@ -163,6 +169,7 @@ def rms_norm_cases():
     yield case("plain_5d_eps_0", (3, 3, 4), (2, 3), affine="", eps=0.0)
     yield case("weight_2d_2_columns", (2,), (11,), eps=1e-3)
     yield case("offset_2d", (97,), (5,), mean=150.0, std=1.5)
+    yield channels_first_case("rms_norm", affine="weight")
 
 
 def later_cases():
@@ -204,7 +211,6 @@ def reference_cases():
         return f"{op}_{name}", dict(op=op, shape=shape, training=training, **settings)
 
     for op in ROWS:
-        yield case("channels_first_4d", op, (2, 6, 3, 4), channels_first=True)
         yield case("channels_first_residual_gelu_3d", op, (2, 5, 7), channels_first=True, residual=True, activation="gelu")
         yield case("residual_both_gradients_silu", op, (3, 4, 8), residual=True, residual_gradient=True, activation="silu")
         yield case("per_sample_zero_centered", op, (3, 4, 8), per_sample=True, zero_centered_weight=True)

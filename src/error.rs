@@ -82,6 +82,15 @@ pub enum Error {
         num_channels: usize,
     },
 
+    /// The number of samples is not a multiple of the virtual batch size of ghost batch norm.
+    #[error("{samples} samples cannot be divided into virtual batches of {virtual_batch_size}")]
+    VirtualBatches {
+        /// N, the size of dimension 0.
+        samples: usize,
+        /// Samples of a virtual batch.
+        virtual_batch_size: usize,
+    },
+
     /// A variance over one value is asked for: batch norm in training with one value per channel,
     /// or instance norm with one spatial element.
     #[error(
@@ -90,7 +99,7 @@ pub enum Error {
     OneValue {
         /// Name of the normalization.
         norm: &'static str,
-        /// What has a single value: "channel" or "channel and sample".
+        /// What has a single value: "channel", "channel and virtual batch" or "channel and sample".
         unit: &'static str,
         /// Shape of the tensor.
         shape: Vec<usize>,

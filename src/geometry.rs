@@ -39,8 +39,8 @@ pub struct Walk {
 }
 
 /// The other index of an element: its channel in a walk over groups, its group in a walk over channels:
-/// `first + (item / divisor * multiplier) % modulus + run * per_run + within * per_element`, where `within` counts along the run
-/// and `item` from the first of the whole tensor.
+/// `first + (item / divisor * multiplier) % modulus + run / runs_per_partner * per_run + within * per_element`, where `within` counts
+/// along the run and `item` from the first of the whole tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Partner {
     /// Partner of the first run of item 0: 0, but in a [`Slice`].
@@ -51,13 +51,26 @@ pub struct Partner {
     pub multiplier: u32,
     /// Number of partners.
     pub modulus: u32,
-    /// Partners from one run to the next.
+    /// Partners from one run to the next, or to the one after so many.
     pub per_run: u32,
+    /// Neighbouring runs of an item with the same partners.
+    pub runs_per_partner: u32,
     /// Partners from one element of a run to the next.
     pub per_element: u32,
 }
 
 impl Partner {
+    /// 0 for all elements.
+    const NONE: Self = Self {
+        first: 0,
+        multiplier: 1,
+        divisor: 1,
+        modulus: 1,
+        per_run: 0,
+        runs_per_partner: 1,
+        per_element: 0,
+    };
+
     /// The same in units of `vector` neighbouring partners.
     #[must_use]
     pub const fn in_vectors(self, vector: u32) -> Self {
@@ -97,7 +110,7 @@ impl Walk {
         let p = &self.partner;
         p.first
             + (self.first_item + item) / p.divisor * p.multiplier % p.modulus
-            + element / self.run_length * p.per_run
+            + element / self.run_length / p.runs_per_partner * p.per_run
             + element % self.run_length * p.per_element
     }
 
@@ -218,12 +231,21 @@ pub struct RunningUpdate {
     pub channels: u32,
 }
 
-/// The sizes that a lowering needs: `[N, C, S]` for norms over channels, `[R, D]` for norms over trailing dimensions.
+/// The sizes that a lowering needs, of `[N, C, S]` or `[N, S, C]`: S is the product of the spatial dimensions, and of layer and RMS
+/// norm over rows C is a row and S is 1.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
     pub(crate) n: u32,
     pub(crate) c: u32,
     pub(crate) s: u32,
+    pub(crate) channels_last: bool,
+}
+
+impl Sizes {
+    /// Whether the channels of one point lie beside each other, and those of another point elsewhere.
+    const fn has_neighbouring_channels(self) -> bool {
+        self.channels_last && self.c > 1 && self.s > 1
+    }
 }
 
 /// Both views of one tensor.
@@ -234,17 +256,81 @@ pub(crate) struct Views {
 }
 
 /// Batch norm, or any norm with one group per channel: groups and channels are the same sets.
-pub(crate) const fn per_channel(Sizes { n, c, s }: Sizes) -> Views {
-    let walk = channels_of(Sizes { n, c, s }, 1, c, 0);
+pub(crate) const fn per_channel(sizes: Sizes) -> Views {
+    let walk = channels_of(sizes, 1, 0);
     Views {
         groups: walk,
         channels: walk,
     }
 }
 
+/// Batch norm with the statistics of every `samples` samples; N is a multiple of that.
+pub(crate) const fn per_virtual_batch(sizes: Sizes, samples: u32) -> Views {
+    let Sizes { n, c, s, .. } = sizes;
+    if samples == n {
+        return per_channel(sizes);
+    }
+    // The channels of a virtual batch are a run each, or lie beside each other.
+    let channels_last = s == 1 || sizes.has_neighbouring_channels();
+    if channels_last || samples == 1 {
+        // As instance norm of longer samples.
+        let longer = Sizes {
+            n: n / samples,
+            s: s * samples,
+            channels_last,
+            ..sizes
+        };
+        return per_sample(longer, c);
+    }
+    let channels = channels_of(sizes, 1, c);
+    Views {
+        groups: Walk {
+            items: n / samples * c,
+            items_per_outer: c,
+            outer_stride: samples * c * s,
+            runs: samples,
+            partner: Partner {
+                modulus: c,
+                per_run: 0,
+                ..channels.partner
+            },
+            ..channels
+        },
+        channels: Walk {
+            partner: Partner {
+                runs_per_partner: samples,
+                ..channels.partner
+            },
+            ..channels
+        },
+    }
+}
+
 /// Group norm with `num_groups` groups; instance norm is `num_groups == c`.
-pub(crate) const fn per_sample(Sizes { n, c, s }: Sizes, num_groups: u32) -> Views {
+pub(crate) const fn per_sample(sizes: Sizes, num_groups: u32) -> Views {
+    let Sizes { n, c, s, .. } = sizes;
     let width = c / num_groups;
+    let channels = channels_of(sizes, width, num_groups);
+    if sizes.has_neighbouring_channels() {
+        // A run is what a group has at one point.
+        let groups = Walk {
+            items: n * num_groups,
+            first_item: 0,
+            items_per_outer: num_groups,
+            outer_stride: s * c,
+            item_stride: width,
+            runs: s,
+            run_length: width,
+            run_stride: c,
+            partner: Partner {
+                multiplier: width,
+                modulus: c,
+                per_element: if width == 1 { 0 } else { 1 },
+                ..Partner::NONE
+            },
+        };
+        return Views { groups, channels };
+    }
     // Runs end where the channel changes, so that the channel is a function of the run; without spatial dimensions
     // a run is the whole group and the channel a function of the place in it. Both are contiguous.
     let (runs, run_length, per_run, per_element) = match (width, s) {
@@ -262,26 +348,61 @@ pub(crate) const fn per_sample(Sizes { n, c, s }: Sizes, num_groups: u32) -> Vie
         run_length,
         run_stride: s,
         partner: Partner {
-            first: 0,
             multiplier: width,
-            divisor: 1,
             modulus: c,
             per_run,
             per_element,
+            ..Partner::NONE
         },
+    };
+    Views { groups, channels }
+}
+
+/// Layer and RMS norm: over the channels at each point, which without spatial dimensions are rows.
+pub(crate) const fn per_point(sizes: Sizes) -> Views {
+    let Sizes { n, c, s, .. } = sizes;
+    if s == 1 || c == 1 {
+        return per_row(n * s, c);
+    }
+    let groups = Walk {
+        items: n * s,
+        first_item: 0,
+        items_per_outer: s,
+        outer_stride: c * s,
+        item_stride: 1,
+        runs: c,
+        run_length: 1,
+        run_stride: s,
+        partner: Partner {
+            multiplier: 0,
+            modulus: c,
+            per_run: 1,
+            ..Partner::NONE
+        },
+    };
+    let channels = channels_of(sizes, 1, s);
+    let partner = Partner {
+        multiplier: 0,
+        modulus: n * s,
+        per_element: 1,
+        ..channels.partner
     };
     Views {
         groups,
-        channels: channels_of(Sizes { n, c, s }, width, n * num_groups, num_groups),
+        channels: Walk {
+            partner,
+            ..channels
+        },
     }
 }
 
 /// Layer and RMS norm over rows of `d` elements.
-pub(crate) const fn per_row(rows: u32, d: u32) -> Views {
+const fn per_row(rows: u32, d: u32) -> Views {
     let sizes = Sizes {
         n: rows,
         c: d,
         s: 1,
+        channels_last: false,
     };
     let groups = Walk {
         items: rows,
@@ -293,48 +414,70 @@ pub(crate) const fn per_row(rows: u32, d: u32) -> Views {
         run_length: d,
         run_stride: d,
         partner: Partner {
-            first: 0,
             multiplier: d,
-            divisor: 1,
             modulus: d,
-            per_run: 0,
             per_element: 1,
+            ..Partner::NONE
         },
     };
     Views {
         groups,
-        channels: channels_of(sizes, d, rows, 1),
+        channels: channels_of(sizes, d, 1),
     }
 }
 
 impl Views {
-    /// Norms over channels where each of `n` samples has weights of its own: a channel is one of one sample.
+    /// The same groups where each of `n` samples has weights of its own: a channel is one of one sample.
     pub(crate) fn per_sample(self, n: u32) -> Self {
         let Self { groups, channels } = self;
         let weights = n * channels.items;
-        // Batch norm: groups go through all samples.
-        let across = groups == channels;
+        let (runs, elements) = (channels.runs / n, channels.items * channels.elements());
+        // Layer norm: the weights of a sample are the same in all its rows.
+        let same = (groups.partner.multiplier).is_multiple_of(groups.partner.modulus);
+        let (of_groups, of_channels) = if groups == channels {
+            // Batch norm: groups go through all samples.
+            let of_groups = Partner {
+                per_run: channels.items,
+                runs_per_partner: runs,
+                ..groups.partner
+            };
+            (of_groups, channels.partner)
+        } else if same {
+            let of_groups = Partner {
+                divisor: groups.items / n,
+                multiplier: channels.items,
+                ..groups.partner
+            };
+            let p = channels.partner;
+            let of_channels = Partner {
+                divisor: channels.items,
+                multiplier: runs / p.runs_per_partner * p.per_run,
+                ..p
+            };
+            (of_groups, of_channels)
+        } else {
+            let of_channels = Partner {
+                per_run: 0,
+                ..channels.partner
+            };
+            (groups.partner, of_channels)
+        };
         Self {
             groups: Walk {
                 partner: Partner {
                     modulus: weights,
-                    per_run: if across {
-                        channels.items
-                    } else {
-                        groups.partner.per_run
-                    },
-                    ..groups.partner
+                    ..of_groups
                 },
                 ..groups
             },
             channels: Walk {
                 items: weights,
-                items_per_outer: weights,
-                runs: 1,
+                items_per_outer: channels.items,
+                outer_stride: elements / n,
+                runs,
                 partner: Partner {
                     modulus: groups.items,
-                    per_run: 0,
-                    ..channels.partner
+                    ..of_channels
                 },
                 ..channels
             },
@@ -342,56 +485,38 @@ impl Views {
     }
 }
 
-/// Rows of `d` elements, so many of each of `n` samples, which has weights of its own.
-pub(crate) const fn per_row_of_sample(n: u32, rows: u32, d: u32) -> Views {
-    let Views { groups, channels } = per_row(n * rows, d);
-    Views {
-        groups: Walk {
-            partner: Partner {
-                divisor: rows,
-                modulus: n * d,
-                ..groups.partner
-            },
-            ..groups
-        },
-        channels: Walk {
-            items: n * d,
-            items_per_outer: d,
-            outer_stride: rows * d,
-            runs: rows,
-            partner: Partner {
-                divisor: d,
-                multiplier: rows,
-                ..channels.partner
-            },
-            ..channels
-        },
-    }
-}
-
-/// The channels of `[n, c, s]`: `n` runs of `s`. Partner (group) of channel `i` in sample `run`: `i / width + run * groups_per_sample`.
-const fn channels_of(
-    Sizes { n, c, s }: Sizes,
-    width: u32,
-    groups: u32,
-    groups_per_sample: u32,
-) -> Walk {
+/// The channels of a tensor: a run of each per sample, or per point where they are neighbours. Partner (group) of channel `i` in sample
+/// `n`: `i / width + n * groups_per_sample`.
+const fn channels_of(sizes: Sizes, width: u32, groups_per_sample: u32) -> Walk {
+    let Sizes { n, c, s, .. } = sizes;
+    let (runs, run_length, runs_per_partner) = if sizes.has_neighbouring_channels() {
+        (n * s, 1, s)
+    } else {
+        (n, s, 1)
+    };
     Walk {
         items: c,
         first_item: 0,
         items_per_outer: c,
         outer_stride: 0,
-        item_stride: s,
-        runs: n,
-        run_length: s,
-        run_stride: c * s,
+        item_stride: run_length,
+        runs,
+        run_length,
+        run_stride: c * run_length,
         partner: Partner {
-            first: 0,
-            multiplier: 1,
             divisor: width,
-            modulus: groups,
+            modulus: if groups_per_sample == 0 {
+                c
+            } else {
+                n * groups_per_sample
+            },
             per_run: groups_per_sample,
-            per_element: 0,
+            runs_per_partner: if groups_per_sample == 0 {
+                1
+            } else {
+                runs_per_partner
+            },
+            ..Partner::NONE
         },
     }
 }
@@ -437,17 +562,81 @@ mod tests {
             (5, 12, 4),
             (1, 7, 3),
             (4, 8, 16),
+            (6, 1, 5),
         ] {
-            let (sizes, elements) = (Sizes { n, c, s }, n * c * s);
-            views_agree(per_channel(sizes), elements);
-            views_agree(per_channel(sizes).per_sample(n), elements);
-            views_agree(per_row_of_sample(n, s, c), elements);
-            for num_groups in (1..=c).filter(|g| c % g == 0) {
-                views_agree(per_sample(sizes, num_groups), elements);
-                views_agree(per_sample(sizes, num_groups).per_sample(n), elements);
+            let elements = n * c * s;
+            for channels_last in [false, true] {
+                let sizes = Sizes {
+                    n,
+                    c,
+                    s,
+                    channels_last,
+                };
+                views_agree(per_channel(sizes), elements);
+                views_agree(per_channel(sizes).per_sample(n), elements);
+                for num_groups in (1..=c).filter(|g| c % g == 0) {
+                    views_agree(per_sample(sizes, num_groups), elements);
+                    views_agree(per_sample(sizes, num_groups).per_sample(n), elements);
+                }
+                for samples in (1..=n).filter(|v| n % v == 0) {
+                    views_agree(per_virtual_batch(sizes, samples), elements);
+                }
             }
+            let sizes = Sizes {
+                n,
+                c,
+                s,
+                channels_last: false,
+            };
+            views_agree(per_point(sizes), elements);
+            views_agree(per_point(sizes).per_sample(n), elements);
             views_agree(per_row(n * c, s), elements);
             views_agree(per_row(n, c * s), elements);
         }
+    }
+
+    /// The groups by the norms' own definitions, which a pair of views that agree may still miss.
+    #[test]
+    fn groups_are_those_of_the_definitions() {
+        let (n, c, s) = (6, 12, 5);
+        let group_of = |views: Views| {
+            let mut groups = vec![0; (n * c * s) as usize];
+            for item in 0..views.groups.items {
+                for element in 0..views.groups.elements() {
+                    groups[views.groups.offset(item, element) as usize] = item;
+                }
+            }
+            groups
+        };
+        let sizes = |channels_last| Sizes {
+            n,
+            c,
+            s,
+            channels_last,
+        };
+        let (first, last) = (sizes(false), sizes(true));
+        let want = |channels_last, group: &dyn Fn(u32, u32, u32) -> u32| {
+            let place = |k: u32| match channels_last {
+                false => (k / (c * s), k / s % c, k % s),
+                true => (k / (c * s), k % c, k / c % s),
+            };
+            let groups = (0..n * c * s).map(|k| {
+                let (n, c, s) = place(k);
+                group(n, c, s)
+            });
+            groups.collect::<Vec<u32>>()
+        };
+        for sizes in [first, last] {
+            let last = sizes.channels_last;
+            assert_eq!(group_of(per_channel(sizes)), want(last, &|_, c, _| c));
+            let instance = group_of(per_sample(sizes, c));
+            assert_eq!(instance, want(last, &|n, k, _| n * c + k));
+            let group = group_of(per_sample(sizes, 3));
+            assert_eq!(group, want(last, &|n, c, _| n * 3 + c / 4));
+            let ghost = group_of(per_virtual_batch(sizes, 2));
+            assert_eq!(ghost, want(last, &|n, k, _| n / 2 * c + k));
+        }
+        let point = group_of(per_point(first));
+        assert_eq!(point, want(false, &|n, _, k| n * s + k));
     }
 }

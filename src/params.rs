@@ -61,6 +61,8 @@ params! {
     partner_modulus: u32,
     /// [`Partner::per_run`](crate::geometry::Partner).
     partner_per_run: u32,
+    /// [`Partner::runs_per_partner`](crate::geometry::Partner).
+    runs_per_partner: u32,
     /// Partners from one vector of a run to the next, in the units that the shader loads partners by.
     partner_per_element: u32,
     /// Groups: numbers per plane of the statistics.
@@ -69,6 +71,12 @@ params! {
     plane: u32,
     /// Items of a group, where items are runs.
     items_per_group: u32,
+    /// Rows of the slice that share groups, where items are rows.
+    rows_per_block: u32,
+    /// Chunks that these are divided into, none of which has rows of two blocks.
+    chunks_per_block: u32,
+    /// Blocks of rows before the slice.
+    first_block: u32,
     /// Elements per group.
     count: f32,
     /// A power of two near the square root of eps, or 0.

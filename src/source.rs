@@ -107,6 +107,8 @@ pub struct Variant {
     pub one_outer: bool,
     /// Where an element's partner is depends on its place in the item alone.
     pub same_partners: bool,
+    /// Several neighbouring runs of an item have the same partners.
+    pub runs_share_partners: bool,
     /// Weight and bias are the same for all items of a team, which keeps them in registers.
     pub hold_affine: bool,
     /// Neighbouring elements have neighbouring partners, so that weights, say, are loaded as vectors, too.

@@ -126,15 +126,14 @@ impl<'a> Tensors<'a> {
         let settings = Settings::new(metadata, shape, |name| self.view(name).is_some())?;
         let (norm, mode) = (settings.norm.clone(), settings.mode);
         let affine = settings.affine_shape(shape)?;
-        let first = settings.channels_first(shape);
-        norm.validate_shape(&first, mode).map_err(text)?;
+        norm.validate_shape(shape, mode).map_err(text)?;
         let channels = norm.parameter_shape();
         let expected = self.expected(shape, &affine, &channels)?;
         let (weight, bias) = (self.f32("weight", &affine)?, self.f32("bias", &affine)?);
         let running = |name| self.f32(name, &channels);
         let (mean, var) = (running("running_mean")?, running("running_var")?);
         let batches = self.num_batches_tracked()?;
-        let mut lacks = self.lacks(&settings)?;
+        let mut lacks = self.lacks()?;
         if u32::try_from(batches).is_err() {
             lacks.push(format!("num_batches_tracked {batches}"));
         }
@@ -166,7 +165,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// What a case asks for that this version of the crate has not; the tensors that say so are checked.
-    fn lacks(&self, settings: &Settings) -> Result<Vec<String>> {
+    fn lacks(&self) -> Result<Vec<String>> {
         let mut lacks = Vec::new();
         let input = self.view("input");
         let shape = input.as_ref().map(|input| input.shape().to_vec());
@@ -180,9 +179,6 @@ impl<'a> Tensors<'a> {
                 Dtype::F16 | Dtype::BF16 => lacks.push(format!("{:?} {name}", tensor.dtype())),
                 other => return Err(format!("{name} is {other:?}, not F32, F16 or BF16")),
             }
-        }
-        if settings.channels_last {
-            lacks.push("channels_last".to_owned());
         }
         Ok(lacks)
     }

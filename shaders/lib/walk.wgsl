@@ -81,7 +81,11 @@ fn partner(cursor: Cursor) -> u32 {
     if (ONE_RUN) {
         return cursor.partner_of_item + cursor.within * params.partner_per_element;
     }
-    return cursor.partner_of_item + cursor.run * params.partner_per_run
+    var run = cursor.run;
+    if (RUNS_SHARE_PARTNERS) {
+        run /= params.runs_per_partner;
+    }
+    return cursor.partner_of_item + run * params.partner_per_run
         + cursor.within * params.partner_per_element;
 }
 

@@ -4,7 +4,8 @@ use super::{Problem, Walk};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 
-/// A stretch of the tensor that one binding holds: some samples, or some channels of one sample.
+/// A stretch of the tensor that one binding holds: some samples, some points of one with channels last, or some channels of one sample or
+/// point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
     /// Its first element.
@@ -39,17 +40,25 @@ impl Problem {
         // A binding begins at a multiple of the alignment, up to so many bytes before its slice.
         let bytes = caps.max_binding_size - u64::from(caps.offset_alignment);
         let most = (bytes / 4) as u32;
-        let samples = self.channels.runs;
-        let per_sample = self.elements / samples;
-        if per_sample <= most {
-            let step = most / per_sample;
-            few(samples.div_ceil(step))?;
-            let begins = (0..samples).step_by(step as usize);
-            let slice = |begin| self.slice((begin, step.min(samples - begin)), None);
-            return Ok(begins.map(slice).collect());
+        let rows = self.channels.runs;
+        let row = self.elements / rows;
+        if row <= most {
+            // Whole blocks, or all blocks in the same pieces, so that all groups have as many parts.
+            let (step, block) = (most / row, self.rows_per_block());
+            let (stretch, step) = match step / block {
+                0 => (block, step),
+                blocks => (rows, blocks * block),
+            };
+            few((rows / stretch).saturating_mul(stretch.div_ceil(step)))?;
+            let pieces = move |begin| {
+                let piece = move |at| (begin + at, step.min(stretch - at));
+                (0..stretch).step_by(step as usize).map(piece)
+            };
+            let begins = (0..rows).step_by(stretch as usize);
+            let slice = |rows| self.slice(rows, None);
+            return Ok(begins.flat_map(pieces).map(slice).collect());
         }
-        // Groups of one sample hold whole channels.
-        let unit = self.channels.partner.divisor;
+        let unit = self.channels_per_group();
         let step = most / (unit * self.channels.run_length) * unit;
         if step == 0 {
             return Err(Error::Limit {
@@ -60,12 +69,12 @@ impl Problem {
             });
         }
         let channels = self.channels.items;
-        few(samples.saturating_mul(channels.div_ceil(step)))?;
+        few(rows.saturating_mul(channels.div_ceil(step)))?;
         let begins = (0..channels).step_by(step as usize);
         let parts = begins.map(|begin| (begin, step.min(channels - begin)));
-        let slice = |sample| move |part| self.slice((sample, 1), Some(part));
-        Ok((0..samples)
-            .flat_map(|sample| parts.clone().map(slice(sample)))
+        let slice = |row| move |part| self.slice((row, 1), Some(part));
+        Ok((0..rows)
+            .flat_map(|row| parts.clone().map(slice(row)))
             .collect())
     }
 
@@ -78,37 +87,85 @@ impl Problem {
         }
     }
 
-    /// The samples `(first, number)`, and of these all channels or `(first, number)`.
-    fn slice(&self, samples: (u32, u32), part: Option<(u32, u32)>) -> Slice {
+    /// Rows (runs of all channels: samples, or points of channels last) that share groups.
+    const fn rows_per_block(&self) -> u32 {
+        let p = &self.channels.partner;
+        if p.per_run == 0 {
+            self.channels.runs
+        } else {
+            p.runs_per_partner
+        }
+    }
+
+    /// Whether a group has one element of each channel in a sample: layer norm over the channels.
+    const fn is_across_channels(&self) -> bool {
+        self.channels.partner.per_element != 0
+    }
+
+    /// Channels of which a group has all elements of a row.
+    const fn channels_per_group(&self) -> u32 {
+        if self.is_across_channels() {
+            1
+        } else {
+            self.channels.partner.divisor
+        }
+    }
+
+    /// The rows `(first, number)`, and of these all channels or `(first, number)`.
+    fn slice(&self, (row, rows): (u32, u32), part: Option<(u32, u32)>) -> Slice {
         let whole = self.channels;
         let (channel, items) = part.unwrap_or((0, whole.items));
+        let block = self.rows_per_block();
         let mut channels = Walk {
             items,
             first_item: channel,
             items_per_outer: items,
-            runs: samples.1,
+            runs: rows,
             ..whole
         };
-        channels.partner.first = samples.0 * whole.partner.per_run;
+        channels.partner.first = row / block * whole.partner.per_run;
         let groups = if self.groups == whole {
             channels
         } else {
-            let (per_sample, width) = (whole.partner.per_run, whole.partner.divisor);
-            let items = samples.1 * (items / width);
-            Walk {
-                items,
-                first_item: samples.0 * per_sample + channel / width,
-                items_per_outer: items,
-                ..self.groups
-            }
+            self.groups_of(
+                (row / block, rows.div_ceil(block)),
+                rows.min(block),
+                &channels,
+            )
         };
-        let per_sample = self.elements / whole.runs;
+        let per_row = self.elements / whole.runs;
         Slice {
-            first: samples.0 * per_sample + channel * whole.run_length,
-            elements: samples.1 * items * whole.run_length,
+            first: row * per_row + channel * whole.run_length,
+            elements: rows * items * whole.run_length,
             groups,
             channels,
         }
+    }
+
+    /// The groups of the blocks `(first, number)`, as far as they lie in so many rows of each and in `channels`.
+    fn groups_of(&self, (block, blocks): (u32, u32), rows: u32, channels: &Walk) -> Walk {
+        let rows_per_block = self.rows_per_block();
+        let per_block = self.groups.items / (self.channels.runs / rows_per_block);
+        let mut groups = self.groups;
+        if self.is_across_channels() {
+            groups.items = blocks * per_block;
+            groups.first_item = block * per_block;
+            groups.runs = channels.items;
+            groups.partner.first = channels.first_item;
+            return groups;
+        }
+        let width = self.channels_per_group();
+        let of_block = channels.items / width;
+        groups.items = blocks * of_block;
+        groups.first_item = block * per_block + channels.first_item / width;
+        groups.items_per_outer = match groups.outer_stride {
+            0 => groups.items,
+            _ => of_block,
+        };
+        if rows_per_block > 1 {
+            groups.runs = rows;
+        }
+        groups
     }
 }
 
@@ -177,6 +234,25 @@ mod tests {
         assert_eq!(agree(GroupNorm::new(3, 12), &[3, 12, 2], 17), 6);
         assert_eq!(agree(InstanceNorm::new(3), &[1, 3, 7], 10), 3);
         assert_eq!(agree(LayerNorm::new(&[10]), &[7, 10], 20), 4);
+        let batch = BatchNorm::new(4).channels_last(true);
+        assert_eq!(agree(batch, &[6, 5, 4], 45), 3);
+        assert_eq!(agree(batch, &[2, 3, 4], 3), 12);
+        let instance = InstanceNorm::new(4).channels_last(true);
+        assert_eq!(agree(instance, &[5, 6, 4], 60), 3);
+        assert_eq!(agree(instance, &[2, 7, 4], 13), 6);
+        assert_eq!(agree(instance, &[2, 3, 4], 3), 12);
+        let group = GroupNorm::new(3, 12).channels_last(true);
+        assert_eq!(agree(group, &[3, 4, 12], 100), 2);
+        assert_eq!(agree(group, &[3, 4, 12], 25), 6);
+        assert_eq!(agree(group, &[3, 4, 12], 9), 24);
+        let points = LayerNorm::new(&[6]).channels_first(true);
+        assert_eq!(agree(points.clone(), &[5, 6, 4], 50), 3);
+        assert_eq!(agree(points, &[5, 6, 4], 16), 10);
+        let ghost = BatchNorm::new(4).virtual_batch_size(Some(3));
+        assert_eq!(agree(ghost, &[12, 4, 5], 130), 2);
+        assert_eq!(agree(ghost, &[12, 4, 5], 45), 8);
+        assert_eq!(agree(ghost, &[6, 4, 5], 16), 12);
+        assert_eq!(agree(ghost.channels_last(true), &[6, 5, 4], 30), 6);
     }
 
     #[test]

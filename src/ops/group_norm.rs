@@ -1,7 +1,7 @@
 use crate::activation::Activation;
 
-/// Group normalization over `[N, C]`, `[N, C, L]`, `[N, C, H, W]` or `[N, C, D, H, W]`: one mean and variance per sample and
-/// group of neighbouring channels, over these channels and the spatial dimensions; weight and bias per channel.
+/// Group normalization over `[N, C]`, `[N, C, L]`, `[N, C, H, W]` or `[N, C, D, H, W]`, or with `channels_last` over
+/// `[N, C]` to `[N, D, H, W, C]`: one mean and variance per sample and group of neighbouring channels, over these channels and the spatial dimensions; weight and bias per channel.
 ///
 /// Same formula as [`BatchNorm`](crate::BatchNorm) (Wu and He, [arXiv:1803.08494](https://arxiv.org/abs/1803.08494);
 /// PyTorch's `torch.nn.GroupNorm`). It does the same in training and evaluation.
@@ -10,13 +10,15 @@ use crate::activation::Activation;
 /// use wgpu_norm::GroupNorm;
 /// let norm = GroupNorm::new(32, 128).eps(1e-6);
 /// assert_eq!((norm.num_groups, norm.num_channels), (32, 128));
+/// let nhwc = norm.channels_last(true); // takes [N, H, W, 128]
+/// assert!(nhwc.channels_last);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct GroupNorm {
     /// Number of groups; must divide `num_channels`.
     pub num_groups: usize,
-    /// C, the size of dimension 1.
+    /// C, the size of dimension 1, or of the last one.
     pub num_channels: usize,
     /// Added to the variance. Default 1e-5.
     pub eps: f64,
@@ -30,6 +32,8 @@ pub struct GroupNorm {
     pub zero_centered_weight: bool,
     /// Applied last, in the same pass. Default none.
     pub activation: Activation,
+    /// The channels are the last dimension, `[N, ..., C]`. Default false.
+    pub channels_last: bool,
 }
 
 impl GroupNorm {
@@ -45,8 +49,9 @@ impl GroupNorm {
             per_sample: false,
             zero_centered_weight: false,
             activation: Activation::None,
+            channels_last: false,
         }
     }
 }
 
-super::setters!(GroupNorm: eps, weight, bias, affine, per_sample, zero_centered_weight, activation);
+super::setters!(GroupNorm: eps, weight, bias, affine, per_sample, zero_centered_weight, activation, channels_last);

@@ -1,7 +1,7 @@
 use crate::activation::Activation;
 
-/// Instance normalization over `[N, C, L]`, `[N, C, H, W]` or `[N, C, D, H, W]`: one mean and variance per sample and channel,
-/// over the spatial dimensions.
+/// Instance normalization over `[N, C, L]`, `[N, C, H, W]` or `[N, C, D, H, W]`, or with `channels_last` over `[N, L, C]`
+/// to `[N, D, H, W, C]`: one mean and variance per sample and channel, over the spatial dimensions.
 ///
 /// Same formula as [`BatchNorm`](crate::BatchNorm) (Ulyanov, Vedaldi and Lempitsky,
 /// [arXiv:1607.08022](https://arxiv.org/abs/1607.08022); PyTorch's `torch.nn.InstanceNorm1d`, `2d`, `3d`).
@@ -13,11 +13,13 @@ use crate::activation::Activation;
 /// use wgpu_norm::InstanceNorm;
 /// let norm = InstanceNorm::new(64).affine(true);
 /// assert!(norm.weight && norm.bias && !norm.track_running_stats);
+/// let nhwc = norm.channels_last(true); // takes [N, H, W, 64]
+/// assert!(nhwc.channels_last);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct InstanceNorm {
-    /// C, the size of dimension 1.
+    /// C, the size of dimension 1, or of the last one.
     pub num_features: usize,
     /// Added to the variance. Default 1e-5.
     pub eps: f64,
@@ -36,6 +38,8 @@ pub struct InstanceNorm {
     pub zero_centered_weight: bool,
     /// Applied last, in the same pass. Default none.
     pub activation: Activation,
+    /// The channels are the last dimension, `[N, ..., C]`. Default false.
+    pub channels_last: bool,
 }
 
 impl InstanceNorm {
@@ -52,8 +56,9 @@ impl InstanceNorm {
             per_sample: false,
             zero_centered_weight: false,
             activation: Activation::None,
+            channels_last: false,
         }
     }
 }
 
-super::setters!(InstanceNorm: eps, momentum, weight, bias, affine, track_running_stats, per_sample, zero_centered_weight, activation);
+super::setters!(InstanceNorm: eps, momentum, weight, bias, affine, track_running_stats, per_sample, zero_centered_weight, activation, channels_last);

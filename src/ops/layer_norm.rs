@@ -11,11 +11,13 @@ use crate::activation::Activation;
 /// use wgpu_norm::LayerNorm;
 /// let norm = LayerNorm::new(&[768]).bias(false); // takes [.., 768]
 /// assert_eq!(norm.normalized_shape, [768]);
+/// let nchw = LayerNorm::new(&[96]).channels_first(true); // takes [N, 96, H, W], as timm's LayerNorm2d
+/// assert!(nchw.channels_first);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LayerNorm {
-    /// The trailing dimensions that are normalized together.
+    /// The trailing dimensions that are normalized together; with `channels_first` `[C]`.
     pub normalized_shape: Vec<usize>,
     /// Added to the variance. Default 1e-5.
     pub eps: f64,
@@ -29,6 +31,9 @@ pub struct LayerNorm {
     pub zero_centered_weight: bool,
     /// Applied last, in the same pass. Default none.
     pub activation: Activation,
+    /// Normalize over the channels of `[N, C, ...]`, at each point of each sample, rather than over the last dimensions: the same as to move
+    /// the channels to the end and back (`ConvNeXt`'s `data_format="channels_first"`). Default false.
+    pub channels_first: bool,
 }
 
 impl LayerNorm {
@@ -43,8 +48,9 @@ impl LayerNorm {
             per_sample: false,
             zero_centered_weight: false,
             activation: Activation::None,
+            channels_first: false,
         }
     }
 }
 
-super::setters!(LayerNorm: eps, weight, bias, affine, per_sample, zero_centered_weight, activation);
+super::setters!(LayerNorm: eps, weight, bias, affine, per_sample, zero_centered_weight, activation, channels_first);

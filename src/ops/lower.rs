@@ -16,25 +16,24 @@ impl Norm {
         }
         let samples = shape[0] as u32;
         let batch_statistics = self.uses_batch_statistics(mode);
+        let sizes = self.sizes(shape);
         let views = match self {
-            Self::Batch(_) => geometry::per_channel(channels_first(shape)),
-            // The running statistics are per channel, whatever the batch's were.
-            Self::Instance(_) if !batch_statistics => geometry::per_channel(channels_first(shape)),
-            Self::Instance(n) => geometry::per_sample(channels_first(shape), n.num_features as u32),
-            Self::Group(n) => geometry::per_sample(channels_first(shape), n.num_groups as u32),
-            Self::Layer(_) | Self::Rms(_) => {
-                let d = self.parameter_shape().iter().product::<usize>() as u32;
-                let rows = elements / d;
-                match self.per_sample() {
-                    true => geometry::per_row_of_sample(samples, rows / samples, d),
-                    false => geometry::per_row(rows, d),
+            Self::Batch(_) => match self.virtual_batch_size() {
+                Some(samples) if batch_statistics => {
+                    geometry::per_virtual_batch(sizes, samples as u32)
                 }
-            }
+                _ => geometry::per_channel(sizes),
+            },
+            // The running statistics are per channel, whatever the batch's were.
+            Self::Instance(_) if !batch_statistics => geometry::per_channel(sizes),
+            Self::Instance(_) => geometry::per_sample(sizes, sizes.c),
+            Self::Group(n) => geometry::per_sample(sizes, n.num_groups as u32),
+            Self::Layer(_) | Self::Rms(_) => geometry::per_point(sizes),
         };
-        let views = match self {
-            Self::Layer(_) | Self::Rms(_) => views,
-            _ if self.per_sample() => views.per_sample(samples),
-            _ => views,
+        let views = if self.per_sample() {
+            views.per_sample(samples)
+        } else {
+            views
         };
         let running = (batch_statistics && mode.update_running)
             .then(|| self.running_momentum())
@@ -59,13 +58,23 @@ impl Norm {
             residual: None,
         }))
     }
-}
 
-/// `[N, C, *]` as N, C and the product of the rest. All fit u32: the product does, and none is 0.
-fn channels_first(shape: &[usize]) -> Sizes {
-    Sizes {
-        n: shape[0] as u32,
-        c: shape[1] as u32,
-        s: shape[2..].iter().product::<usize>() as u32,
+    /// The sizes of an input that has elements. All fit u32: their product does, and none is 0.
+    fn sizes(&self, shape: &[usize]) -> Sizes {
+        let elements: usize = shape.iter().product();
+        let c = match self.channel_dimension(shape.len()) {
+            Some(dimension) => shape[dimension],
+            None => self.parameter_shape().iter().product(),
+        };
+        let (n, last) = match self.channel_dimension(shape.len()) {
+            Some(dimension) => (shape[0], dimension != 1),
+            None => (elements / c, false),
+        };
+        Sizes {
+            n: n as u32,
+            c: c as u32,
+            s: (elements / c / n) as u32,
+            channels_last: last,
+        }
     }
 }

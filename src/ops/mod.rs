@@ -96,6 +96,22 @@ macro_rules! setter {
             self
         }
     };
+    (channels_last) => {
+        /// Sets whether the channels are the last dimension, `[N, ..., C]`, rather than the second.
+        #[must_use]
+        pub const fn channels_last(mut self, last: bool) -> Self {
+            self.channels_last = last;
+            self
+        }
+    };
+    (channels_first) => {
+        /// Sets whether to normalize over the channels of `[N, C, ...]` rather than over the last dimensions.
+        #[must_use]
+        pub const fn channels_first(mut self, first: bool) -> Self {
+            self.channels_first = first;
+            self
+        }
+    };
     (track_running_stats) => {
         /// Sets whether running statistics are kept.
         #[must_use]

@@ -177,6 +177,37 @@ impl Norm {
         self.running_momentum().is_some()
     }
 
+    /// The dimension of the channels in an input of so many dimensions; `None` where there are none, in layer and RMS norm of rows.
+    ///
+    /// ```
+    /// use wgpu_norm::{BatchNorm, LayerNorm, Norm};
+    /// assert_eq!(Norm::from(BatchNorm::new(64)).channel_dimension(4), Some(1));
+    /// assert_eq!(Norm::from(BatchNorm::new(64).channels_last(true)).channel_dimension(4), Some(3));
+    /// assert_eq!(Norm::from(LayerNorm::new(&[64])).channel_dimension(4), None);
+    /// assert_eq!(Norm::from(LayerNorm::new(&[64]).channels_first(true)).channel_dimension(4), Some(1));
+    /// ```
+    #[must_use]
+    pub const fn channel_dimension(&self, rank: usize) -> Option<usize> {
+        let last = match self {
+            Self::Batch(n) => n.channels_last,
+            Self::Instance(n) => n.channels_last,
+            Self::Group(n) => n.channels_last,
+            Self::Layer(n) if n.channels_first => false,
+            Self::Rms(n) if n.channels_first => false,
+            Self::Layer(_) | Self::Rms(_) => return None,
+        };
+        Some(if last { rank.saturating_sub(1) } else { 1 })
+    }
+
+    /// The samples that batch norm normalizes together, if not all of them.
+    #[must_use]
+    pub const fn virtual_batch_size(&self) -> Option<usize> {
+        match self {
+            Self::Batch(n) => n.virtual_batch_size,
+            _ => None,
+        }
+    }
+
     /// Shape of the weight and bias of a layer and of running statistics: `[C]`, or `normalized_shape`.
     #[must_use]
     pub fn parameter_shape(&self) -> Vec<usize> {

@@ -11,11 +11,13 @@ use crate::activation::Activation;
 /// use wgpu_norm::RmsNorm;
 /// let norm = RmsNorm::new(&[4096]).eps(1e-6);
 /// assert_eq!(norm.normalized_shape, [4096]);
+/// let nchw = RmsNorm::new(&[96]).channels_first(true); // takes [N, 96, H, W], as timm's RmsNorm2d
+/// assert!(nchw.channels_first);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RmsNorm {
-    /// The trailing dimensions that are normalized together.
+    /// The trailing dimensions that are normalized together; with `channels_first` `[C]`.
     pub normalized_shape: Vec<usize>,
     /// Added to the mean square. Default `f32::EPSILON` = 1.19e-7, PyTorch's default for f32.
     pub eps: f64,
@@ -27,6 +29,9 @@ pub struct RmsNorm {
     pub zero_centered_weight: bool,
     /// Applied last, in the same pass. Default none.
     pub activation: Activation,
+    /// Normalize over the channels of `[N, C, ...]`, at each point of each sample, rather than over the last dimensions: the same as to move
+    /// the channels to the end and back (`ConvNeXt`'s `data_format="channels_first"`). Default false.
+    pub channels_first: bool,
 }
 
 impl RmsNorm {
@@ -40,8 +45,9 @@ impl RmsNorm {
             per_sample: false,
             zero_centered_weight: false,
             activation: Activation::None,
+            channels_first: false,
         }
     }
 }
 
-super::setters!(RmsNorm: eps, weight, per_sample, zero_centered_weight, activation);
+super::setters!(RmsNorm: eps, weight, per_sample, zero_centered_weight, activation, channels_first);

@@ -1,6 +1,6 @@
 //! What a configuration and a shape must fulfil, checked before anything is allocated.
 
-use super::{Mode, Norm};
+use super::{LayerNorm, Mode, Norm, RmsNorm};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 
@@ -12,7 +12,8 @@ impl Norm {
     /// Checks the configuration alone.
     ///
     /// # Errors
-    /// [`Error::Value`] for eps below 0, an eps, momentum or slope that is NaN or that f32 cannot hold, a size of 0;
+    /// [`Error::Value`] for eps below 0, an eps, momentum or slope that is NaN or that f32 cannot hold, a size of 0,
+    /// channels first with a `normalized_shape` of several dimensions;
     /// [`Error::Groups`] if the groups do not divide the channels; [`Error::Limit`] for sizes beyond 32-bit indices.
     pub fn validate(&self) -> Result<()> {
         // The device computes in f32.
@@ -57,7 +58,22 @@ impl Norm {
             parameters.len(),
             (1..=MAX_RANK).contains(&parameters.len()),
         )?;
+        if let (Self::Layer(_) | Self::Rms(_), Some(_)) = (self, self.channel_dimension(0)) {
+            value(
+                "the rank of normalized_shape",
+                "1 where rows are the channels of [N, C, ...]",
+                parameters.len(),
+                parameters.len() == 1,
+            )?;
+        }
         elements(&parameters)?;
+        if let Some(samples) = self.virtual_batch_size() {
+            value("virtual_batch_size", "at least 1", samples, samples > 0)?;
+            if self.per_sample() {
+                let reason = "weights of each sample go with the statistics of all samples";
+                return Err(Error::Unexpected("virtual_batch_size", reason));
+            }
+        }
         if let Self::Group(n) = self {
             value("num_groups", "at least 1", n.num_groups, n.num_groups > 0)?;
             if n.num_channels % n.num_groups != 0 {
@@ -74,20 +90,30 @@ impl Norm {
     ///
     /// # Errors
     /// Those of [`Norm::validate`]; [`Error::Rank`], [`Error::Channels`] or [`Error::NormalizedShape`] if the shape does not fit;
+    /// [`Error::VirtualBatches`] if the samples cannot be divided into virtual batches;
     /// [`Error::OneValue`] if batch statistics would be taken over a single value;
     /// [`Error::Limit`] if the elements cannot be counted in 32 bits.
     pub fn validate_shape(&self, shape: &[usize], mode: Mode) -> Result<usize> {
         self.validate()?;
         match self {
-            Self::Batch(n) => channels_first(self, shape, 2, n.num_features)?,
-            Self::Instance(n) => channels_first(self, shape, 3, n.num_features)?,
-            Self::Group(n) => channels_first(self, shape, 2, n.num_channels)?,
-            Self::Layer(n) => trailing(self, shape, &n.normalized_shape)?,
-            Self::Rms(n) => trailing(self, shape, &n.normalized_shape)?,
+            Self::Batch(_) | Self::Group(_) => rank(self, shape, 2, 5)?,
+            Self::Instance(_) => rank(self, shape, 3, 5)?,
+            Self::Layer(LayerNorm { channels_first, .. })
+            | Self::Rms(RmsNorm { channels_first, .. }) => {
+                // Channels, or weights of each sample, need samples.
+                let samples = *channels_first || self.per_sample();
+                let min = self.parameter_shape().len() + usize::from(samples);
+                rank(self, shape, min, MAX_RANK)?;
+            }
+        }
+        match self.channel_dimension(shape.len()) {
+            Some(dimension) => self.channels(shape, dimension)?,
+            None => self.trailing(shape)?,
         }
         let elements = elements(shape)?;
         if elements > 0 && self.uses_batch_statistics(mode) {
-            self.more_than_one_value(shape)?;
+            self.whole_virtual_batches(shape[0])?;
+            self.more_than_one_value(shape, elements)?;
         }
         Ok(elements)
     }
@@ -99,11 +125,18 @@ impl Norm {
         mode.batch_statistics || !self.tracks_running_stats()
     }
 
-    fn more_than_one_value(&self, shape: &[usize]) -> Result<()> {
-        let spatial: usize = shape.iter().skip(2).product();
+    fn more_than_one_value(&self, shape: &[usize], elements: usize) -> Result<()> {
+        // The channels of one sample.
+        let per_sample = elements / shape[0] / self.parameter_shape()[0];
         let (values, unit) = match self {
-            Self::Batch(_) => (shape[0] * spatial, "channel"),
-            Self::Instance(_) => (spatial, "channel and sample"),
+            Self::Batch(n) => match n.virtual_batch_size {
+                Some(samples) => (
+                    samples.saturating_mul(per_sample),
+                    "channel and virtual batch",
+                ),
+                None => (shape[0] * per_sample, "channel"),
+            },
+            Self::Instance(_) => (per_sample, "channel and sample"),
             _ => return Ok(()),
         };
         if values == 1 {
@@ -114,6 +147,40 @@ impl Norm {
             });
         }
         Ok(())
+    }
+
+    fn whole_virtual_batches(&self, samples: usize) -> Result<()> {
+        match self.virtual_batch_size() {
+            Some(size) if !samples.is_multiple_of(size) => Err(Error::VirtualBatches {
+                samples,
+                virtual_batch_size: size,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn channels(&self, shape: &[usize], dimension: usize) -> Result<()> {
+        let expected = self.parameter_shape()[0];
+        if shape[dimension] == expected {
+            return Ok(());
+        }
+        Err(Error::Channels {
+            expected,
+            got: shape[dimension],
+            dimension,
+            shape: shape.to_vec(),
+        })
+    }
+
+    fn trailing(&self, shape: &[usize]) -> Result<()> {
+        let normalized_shape = self.parameter_shape();
+        if shape.ends_with(&normalized_shape) {
+            return Ok(());
+        }
+        Err(Error::NormalizedShape {
+            normalized_shape,
+            shape: shape.to_vec(),
+        })
     }
 }
 
@@ -165,30 +232,4 @@ fn rank(norm: &Norm, shape: &[usize], min: usize, max: usize) -> Result<()> {
         rank: shape.len(),
         shape: shape.to_vec(),
     })
-}
-
-fn channels_first(norm: &Norm, shape: &[usize], min_rank: usize, channels: usize) -> Result<()> {
-    rank(norm, shape, min_rank, 5)?;
-    if shape[1] != channels {
-        return Err(Error::Channels {
-            expected: channels,
-            got: shape[1],
-            dimension: 1,
-            shape: shape.to_vec(),
-        });
-    }
-    Ok(())
-}
-
-fn trailing(norm: &Norm, shape: &[usize], normalized_shape: &[usize]) -> Result<()> {
-    // Samples are a dimension of their own.
-    let samples = usize::from(norm.per_sample());
-    rank(norm, shape, normalized_shape.len() + samples, MAX_RANK)?;
-    if !shape.ends_with(normalized_shape) {
-        return Err(Error::NormalizedShape {
-            normalized_shape: normalized_shape.to_vec(),
-            shape: shape.to_vec(),
-        });
-    }
-    Ok(())
 }

@@ -128,10 +128,10 @@ impl<'a> Jobs<'a> {
         view: View,
         forced: bool,
     ) -> Result<Self> {
-        let (mut jobs, mut first_part, mut all_parts) = (Vec::new(), 0, 0);
+        let (mut jobs, mut all_parts): (Vec<Job>, u32) = (Vec::new(), 0);
         for slice in problem.slices(caps)? {
             let walk = view.of_slice(&slice);
-            let layout = Layout::of(&walk);
+            let layout = view.layout(&walk);
             let vectors = layout.vectors(&walk);
             let mut most = strategy::max_part(layout, caps);
             if forced {
@@ -139,6 +139,10 @@ impl<'a> Jobs<'a> {
             }
             let (parts, part_vectors) = strategy::parts(vectors, most);
             let tile = strategy::tile(layout, part_vectors, Load::Forward, caps);
+            // The same items in a slice before: these are further parts of them.
+            let same = |job: &&Job| job.walk.first_item == walk.first_item;
+            let before = jobs.iter().rev().find(same);
+            let first_part = before.map_or(0, |job| job.first_part + job.parts);
             jobs.push(Job {
                 first: slice.first,
                 elements: slice.elements,
@@ -155,11 +159,7 @@ impl<'a> Jobs<'a> {
                 by_channel: false,
                 hold_affine: false,
             });
-            all_parts = first_part + parts;
-            // What comes after the last item are further parts of the first ones.
-            if walk.first_item + walk.items == view.of(problem).items {
-                first_part = all_parts;
-            }
+            all_parts = all_parts.max(first_part + parts);
         }
         Ok(Self {
             problem,
@@ -231,6 +231,7 @@ impl<'a> Jobs<'a> {
                 one_run: walk.runs == 1,
                 one_outer: walk.items_per_outer >= walk.items,
                 same_partners: p.multiplier.is_multiple_of(p.modulus),
+                runs_share_partners: p.runs_per_partner > 1,
                 hold_affine: job.hold_affine,
                 partner_vector,
                 partner_constant: p.is_constant() || !(self.problem.weight || self.problem.bias),
@@ -268,6 +269,19 @@ impl View {
             Self::Runs => runs_of(problem.groups),
             Self::Rows => rows_of(problem.channels),
             Self::Channels => problem.channels,
+        }
+    }
+
+    /// How the lanes of a walk read. The elements of a vector have one group, or one channel, or neighbouring channels.
+    fn layout(self, walk: &Walk) -> Layout {
+        let groups_differ = self == Self::Channels && walk.partner.per_element != 0;
+        Layout {
+            vector: if groups_differ {
+                1
+            } else {
+                Layout::of(walk).vector
+            },
+            ..Layout::of(walk)
         }
     }
 
@@ -326,6 +340,7 @@ pub(super) fn walk_params(
         partner_divisor: p.divisor,
         partner_modulus: p.modulus / unit,
         partner_per_run: p.per_run,
+        runs_per_partner: p.runs_per_partner,
         partner_per_element: p.per_element,
         ..common_params(problem)
     };

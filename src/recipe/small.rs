@@ -27,6 +27,7 @@ pub(super) const fn partials(items: u32, parts: u32) -> Walk {
             divisor: 1,
             modulus: items,
             per_run: 0,
+            runs_per_partner: 1,
             per_element: 0,
         },
     }
@@ -123,6 +124,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         one_run: true,
         one_outer: true,
         same_partners: true,
+        runs_share_partners: false,
         hold_affine: false,
         partner_vector: false,
         partner_constant: true,
@@ -146,6 +148,7 @@ pub(super) fn common_params(problem: &Problem) -> Params {
         items_per_group: 1,
         run_length: 1,
         partner_divisor: 1,
+        runs_per_partner: 1,
         partner_modulus: 1,
         groups: problem.groups.items,
         count: count as f32,

@@ -1,7 +1,7 @@
-//! A norm with what may surround it: residual, activation, other orders of dimensions, padding, weights of each sample.
+//! A norm with what may surround it: residual, activation, padding, weights of each sample.
 
 use super::pass::Pass;
-use super::{Channels, DoubleGradients, Forward, Gradients, Parameters};
+use super::{DoubleGradients, Forward, Gradients, Parameters};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::geometry::Residual;
@@ -29,9 +29,6 @@ use crate::ops::{Mode, Norm, elements};
 pub struct Block {
     /// The norm.
     pub norm: Norm,
-    /// Where the channels are; `None` is PyTorch's place. Layer or RMS norm with [`Channels::First`] and `normalized_shape`
-    /// `[C]` takes `[N, C, ...]` and normalizes over the channels at each point. Shapes in errors are in PyTorch's order.
-    pub channels: Option<Channels>,
 }
 
 /// What goes into a pass, beside gradients.
@@ -81,10 +78,7 @@ impl Block {
     /// The norm alone.
     #[must_use]
     pub fn new(norm: &Norm) -> Self {
-        Self {
-            norm: norm.clone(),
-            channels: None,
-        }
+        Self { norm: norm.clone() }
     }
 
     /// The output, the statistics, and the running statistics after the pass.

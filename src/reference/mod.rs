@@ -72,7 +72,6 @@ mod tests;
 pub use block::{Block, Tensors};
 pub use padding::valid_from_lengths;
 pub use parameters::Parameters;
-pub use shape::Channels;
 
 #[cfg(doc)]
 use crate::activation::Activation;
@@ -88,7 +87,7 @@ pub struct Forward {
     pub output: Vec<f64>,
     /// Input + residual, in a [`Block`] that adds them before the norm; shape of the input.
     pub residual_output: Option<Vec<f64>>,
-    /// The means that normalized, one per group in order: batch `[C]`, instance `[N * C]`, group `[N * num_groups]`,
+    /// The means that normalized, one per group in order: batch `[C]` (of each virtual batch), instance `[N * C]`, group `[N * num_groups]`,
     /// layer and RMS norm `[rows]` (RMS norm: 0). With running statistics in evaluation: those, `[C]`.
     pub mean: Vec<f64>,
     /// The biased variances that normalized (RMS norm: mean squares), as many as means.

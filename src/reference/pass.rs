@@ -16,8 +16,7 @@ pub(super) struct Pass {
 impl Pass {
     pub(super) fn new(block: &Block, mode: Mode, tensors: &Tensors<'_>) -> Result<Self> {
         let norm = &block.norm;
-        let usual = block.usual_shape(tensors.shape)?;
-        norm.validate_shape(&usual, mode)?;
+        let sizes = block.sizes(tensors.shape, mode)?;
         let parameters = tensors.parameters;
         parameters.validate(norm, &norm.affine_shape(tensors.shape))?;
         tensors.validate()?;
@@ -31,7 +30,6 @@ impl Pass {
         }
         let by_running = !norm.uses_batch_statistics(mode);
         let running = parameters.running().filter(|_| by_running);
-        let sizes = block.sizes(&usual);
         let places = kept.take(&places(norm, sizes, running.is_some(), norm.per_sample()));
         let groups = groups(norm, sizes)?;
         let normalized = Normalized::new(norm, running, groups, places, &input);

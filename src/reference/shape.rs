@@ -1,10 +1,10 @@
 use super::Block;
-use crate::error::{Error, Result};
-use crate::ops::Norm;
+use crate::error::Result;
+use crate::ops::Mode;
 
 /// Where the dimension of the channels is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Channels {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Channels {
     /// `[N, C, ...]`
     First,
     /// `[N, ..., C]`
@@ -42,65 +42,36 @@ impl Sizes {
 }
 
 impl Block {
-    /// Where the channels are: by default where PyTorch has them, in layer and RMS norm last.
-    fn channels(&self) -> Channels {
-        self.channels.unwrap_or(match self.norm {
-            Norm::Layer(_) | Norm::Rms(_) => Channels::Last,
-            _ => Channels::First,
-        })
-    }
-
-    /// `shape` with its dimensions in PyTorch's order, in which the norm itself takes them.
-    pub(super) fn usual_shape(&self, shape: &[usize]) -> Result<Vec<usize>> {
-        let mut usual = shape.to_vec();
-        let dimensions = usual.get_mut(1..).unwrap_or_default();
-        match (&self.norm, self.channels()) {
-            (Norm::Layer(_) | Norm::Rms(_), Channels::First) => {
-                let rank = self.norm.parameter_shape().len();
-                if rank != 1 {
-                    return Err(Error::Value {
-                        name: "the rank of normalized_shape",
-                        expected: "1 where rows are the channels of [N, C, ...]",
-                        got: rank.to_string(),
-                    });
-                }
-                self.at_least(2, shape)?;
-                dimensions.rotate_left(1);
-            }
-            (Norm::Layer(_) | Norm::Rms(_), Channels::Last) | (_, Channels::First) => {}
-            (_, Channels::Last) => dimensions.rotate_right(usize::from(shape.len() > 1)),
+    /// Where the channels are; the elements of a row count as channels that are last.
+    fn channels(&self, rank: usize) -> Channels {
+        match self.norm.channel_dimension(rank) {
+            Some(1) => Channels::First,
+            _ => Channels::Last,
         }
-        Ok(usual)
     }
 
-    fn at_least(&self, min: usize, shape: &[usize]) -> Result<()> {
-        let rank = shape.len();
-        if rank >= min {
-            return Ok(());
-        }
-        Err(Error::Rank {
-            norm: self.norm.name(),
-            min,
-            max: 8,
-            rank,
-            shape: shape.to_vec(),
-        })
-    }
-
-    /// The sizes of a tensor of this usual shape, which must fit the norm.
-    pub(super) fn sizes(&self, usual: &[usize]) -> Sizes {
+    /// The sizes of an input of this shape, which must fit the norm.
+    pub(super) fn sizes(&self, shape: &[usize], mode: Mode) -> Result<Sizes> {
+        self.norm.validate_shape(shape, mode)?;
         let product = |sizes: &[usize]| sizes.iter().copied().fold(1, usize::saturating_mul);
-        let (n, c, s) = match self.norm {
-            Norm::Layer(_) | Norm::Rms(_) => {
-                let rank = usual.len() - self.norm.parameter_shape().len();
-                let (leading, row) = usual.split_at(rank);
-                let rest = leading.get(1..).unwrap_or_default();
-                let n = leading.first().copied().unwrap_or(1);
-                (n, product(row), product(rest))
+        let channels = self.channels(shape.len());
+        let (n, c, s) = match self.norm.channel_dimension(shape.len()) {
+            Some(dimension) => {
+                let mut spatial = shape.to_vec();
+                let c = spatial.remove(dimension);
+                (shape[0], c, product(&spatial[1..]))
             }
-            _ => (usual[0], usual[1], product(&usual[2..])),
+            None => {
+                let rank = shape.len() - self.norm.parameter_shape().len();
+                let (leading, row) = shape.split_at(rank);
+                let rest = leading.get(1..).unwrap_or_default();
+                (
+                    leading.first().copied().unwrap_or(1),
+                    product(row),
+                    product(rest),
+                )
+            }
         };
-        let channels = self.channels();
-        Sizes { n, c, s, channels }
+        Ok(Sizes { n, c, s, channels })
     }
 }

@@ -18,8 +18,11 @@ pub(super) struct Place {
 /// There must be memory for as many places as the input has elements.
 pub(super) fn places(norm: &Norm, sizes: Sizes, running: bool, per_sample: bool) -> Vec<Place> {
     let group = |n: usize, c: usize, s: usize| match norm {
-        Norm::Batch(_) => c,
-        Norm::Instance(_) if running => c,
+        Norm::Batch(_) | Norm::Instance(_) if running => c,
+        Norm::Batch(layer) => match layer.virtual_batch_size {
+            Some(samples) => n / samples * sizes.c + c,
+            None => c,
+        },
         Norm::Instance(_) => n * sizes.c + c,
         Norm::Group(layer) => {
             let channels_per_group = layer.num_channels / layer.num_groups;
@@ -46,7 +49,10 @@ pub(super) fn places(norm: &Norm, sizes: Sizes, running: bool, per_sample: bool)
 /// The number of groups with statistics of their own.
 pub(super) fn groups(norm: &Norm, sizes: Sizes) -> Result<usize> {
     match norm {
-        Norm::Batch(_) => Ok(sizes.c),
+        Norm::Batch(layer) => match layer.virtual_batch_size {
+            Some(samples) => elements(&[sizes.n / samples, sizes.c]),
+            None => Ok(sizes.c),
+        },
         Norm::Instance(_) => elements(&[sizes.n, sizes.c]),
         Norm::Group(layer) => elements(&[sizes.n, layer.num_groups]),
         Norm::Layer(_) | Norm::Rms(_) => elements(&[sizes.n, sizes.s]),

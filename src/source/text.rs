@@ -73,6 +73,7 @@ pub(super) fn constants(variant: &Variant) -> String {
         ("ONE_OUTER", variant.one_outer),
         ("SAME_PARTNERS", variant.same_partners),
         ("PARTNER_CONSTANT", variant.partner_constant),
+        ("RUNS_SHARE_PARTNERS", variant.runs_share_partners),
         ("ITEMS_ARE_GROUPS", variant.items_are_groups),
         ("CENTERED", variant.centered),
         ("BATCH_STATISTICS", variant.batch_statistics),

@@ -67,6 +67,14 @@ pub(super) fn key(norm: &Norm, shape: &[usize], mode: Mode) -> String {
         }
         _ => {}
     }
+    match (norm, norm.channel_dimension(shape.len())) {
+        (Norm::Layer(_) | Norm::Rms(_), Some(_)) => key.push_str(" channels_first"),
+        (_, Some(1) | None) => {}
+        _ => key.push_str(" channels_last"),
+    }
+    if let Some(samples) = norm.virtual_batch_size() {
+        let _ = write!(key, " virtual_batch_size {samples}");
+    }
     if norm.activation() != Activation::None {
         let _ = write!(key, " {}", norm.activation().name());
     }

@@ -3,7 +3,7 @@
 use wgpu_norm::check::{Case, results};
 use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm, reference};
 
-use crate::common::{STRATEGIES, check, context, devices, group_of};
+use crate::common::{STRATEGIES, channel_of, check, context, devices, group_of};
 
 /// 2⁻²⁴, the rounding error of one f32 operation.
 const U: f64 = 5.960_464_477_539_063e-8;
@@ -32,10 +32,24 @@ fn norms() -> Vec<(Norm, Vec<usize>)> {
         if s > 1 {
             norms.push((InstanceNorm::new(c).affine(true).into(), shape.clone()));
         }
-        norms.push((
-            GroupNorm::new(if c % 2 == 0 { 2 } else { 1 }, c).into(),
-            shape,
-        ));
+        let group = GroupNorm::new(if c % 2 == 0 { 2 } else { 1 }, c);
+        norms.push((group.into(), shape));
+        if s > 1 {
+            let last = vec![n, s, c];
+            norms.push((BatchNorm::new(c).channels_last(true).into(), last.clone()));
+            let instance = InstanceNorm::new(c).affine(true).channels_last(true);
+            norms.push((instance.into(), last.clone()));
+            norms.push((group.channels_last(true).into(), last));
+            let points = LayerNorm::new(&[c]).channels_first(true);
+            norms.push((points.into(), vec![n, c, s]));
+        }
+        if n % 2 == 0 && n > 2 {
+            let ghost = BatchNorm::new(c).virtual_batch_size(Some(n / 2));
+            norms.push((
+                ghost.into(),
+                if s == 1 { vec![n, c] } else { vec![n, c, s] },
+            ));
+        }
     }
     norms
 }
@@ -86,10 +100,7 @@ fn constants(case: &Case, output: &[f32], grad_input: &[f32]) -> [f64; 2] {
     let want = forward(&parameters).output;
     let gradients =
         reference::backward(&case.norm, case.mode, &case.shape, &x, &parameters, &g).unwrap();
-    let channel = |k: usize| match &case.norm {
-        Norm::Layer(_) | Norm::Rms(_) => k % case.shape[case.shape.len() - 1],
-        _ => k / case.shape[2..].iter().product::<usize>() % case.shape[1],
-    };
+    let channel = |k: usize| channel_of(&case.norm, &case.shape, k);
     let weight = |k: usize| parameters.weight.as_ref().map_or(1.0, |w| w[channel(k)]);
     let bias = |k: usize| parameters.bias.as_ref().map_or(0.0, |b| b[channel(k)]);
     let group = |k: usize| group_of(&case.norm, &case.shape, k);

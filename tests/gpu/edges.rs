@@ -5,7 +5,7 @@ use wgpu_norm::{
     BatchNorm, Error, GroupNorm, InstanceNorm, Layer, LayerNorm, Mode, Norm, RmsNorm, Tensor,
 };
 
-use crate::common::{STRATEGIES, check, context, devices, group_of};
+use crate::common::{STRATEGIES, channel_of, check, context, devices, group_of};
 
 #[test]
 fn empty_batch() {
@@ -75,14 +75,8 @@ fn a_constant_group_gives_exactly_the_bias() {
                         results => results.unwrap(),
                     };
                     let bias = case.bias.as_ref().unwrap();
-                    let per_channel = shape[2..].iter().product::<usize>().max(1);
                     for (k, output) in results["output"].iter().enumerate() {
-                        let channel = k / per_channel % bias.len();
-                        let channel = if matches!(norm, Norm::Layer(_)) {
-                            k % 777
-                        } else {
-                            channel
-                        };
+                        let channel = channel_of(norm, shape, k);
                         assert_eq!(*output, bias[channel], "{device} {norm:?} {constant} {k}");
                     }
                     assert!(results["grad_input"].iter().all(|x| x.is_finite()));

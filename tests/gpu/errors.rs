@@ -56,6 +56,68 @@ fn wrong_shapes() {
     says(&plan_error(RmsNorm::new(&[4, 5]), &[5]), &["rank 1"]);
 }
 
+/// The message says the dimension that the channels are in.
+#[test]
+fn wrong_channels_in_other_orders() {
+    let last = "expected 3 channels in dimension 2, got 4";
+    says(
+        &plan_error(BatchNorm::new(3).channels_last(true), &[2, 3, 4]),
+        &[last, "[2, 3, 4]"],
+    );
+    says(
+        &plan_error(InstanceNorm::new(3).channels_last(true), &[2, 3, 4]),
+        &[last],
+    );
+    says(
+        &plan_error(GroupNorm::new(1, 3).channels_last(true), &[2, 3, 4]),
+        &[last],
+    );
+    let first = "expected 3 channels in dimension 1, got 4";
+    says(
+        &plan_error(LayerNorm::new(&[3]).channels_first(true), &[2, 4, 3]),
+        &[first],
+    );
+    says(
+        &plan_error(RmsNorm::new(&[3]).channels_first(true), &[2, 4, 3]),
+        &[first],
+    );
+    says(
+        &plan_error(LayerNorm::new(&[3]).channels_first(true), &[3]),
+        &["rank 1", "2 to 8"],
+    );
+    says(
+        &plan_error(LayerNorm::new(&[3, 4]).channels_first(true), &[2, 3, 4]),
+        &["rank of normalized_shape", "got 2", "channels"],
+    );
+    says(
+        &plan_error(InstanceNorm::new(3).channels_last(true), &[2, 1, 3]),
+        &["channel and sample", "[2, 1, 3]"],
+    );
+}
+
+#[test]
+fn wrong_virtual_batches() {
+    let ghost = |samples| BatchNorm::new(3).virtual_batch_size(Some(samples));
+    says(
+        &plan_error(ghost(4), &[6, 3, 5]),
+        &["6 samples", "virtual batches of 4"],
+    );
+    says(&plan_error(ghost(8), &[6, 3]), &["6 samples", "of 8"]);
+    says(
+        &plan_error(ghost(0), &[6, 3]),
+        &["virtual_batch_size", "at least 1", "got 0"],
+    );
+    says(
+        &plan_error(ghost(1), &[6, 3]),
+        &["channel and virtual batch", "[6, 3]"],
+    );
+    // In evaluation there are none, and no sample has none to divide.
+    Plan::new(context(), ghost(4), &[6, 3], Mode::EVAL).unwrap();
+    Plan::new(context(), ghost(4), &[0, 3], Mode::TRAINING).unwrap();
+    let untracked = ghost(4).track_running_stats(false);
+    Plan::new(context(), untracked, &[6, 3], Mode::EVAL).unwrap_err();
+}
+
 #[test]
 fn wrong_configurations() {
     says(

@@ -5,7 +5,7 @@ use wgpu_norm::check::{Case, Row, run};
 use crate::common::{TOLERANCE, cases, devices};
 
 /// As many as `scripts/generate_cases.py` makes.
-const CASES: usize = 59;
+const CASES: usize = 61;
 
 #[test]
 fn agrees_on_every_case() {

@@ -64,6 +64,21 @@ fn rms_norm() {
     sweep(shapes::rms());
 }
 
+#[test]
+fn channels_last() {
+    sweep(shapes::channels_last());
+}
+
+#[test]
+fn channels_first() {
+    sweep(shapes::channels_first());
+}
+
+#[test]
+fn ghost_batch_norm() {
+    sweep(shapes::ghost());
+}
+
 /// Every activation, without and with a residual: shapes that between them meet all kernels, with every mode, strategy and device, of which
 /// each has another activation (all of them everywhere would compile 6,000 pipelines).
 fn surrounded(norms: &[(Norm, &[usize])]) {

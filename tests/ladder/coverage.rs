@@ -74,16 +74,17 @@ fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], ca
                 let seen = &mut seen[element as usize];
                 assert!(!std::mem::replace(seen, true), "{element} twice: {step:#?}");
             }
-            let channel = channel_of(norm, shape, element);
             // Vectors of channels are counted in fours.
             let unit = if step.variant.partner_vector { 4 } else { 1 };
-            let as_group = step.variant.items_are_groups;
-            let named = if as_group {
-                found.partner * unit
-            } else {
-                found.item
+            let group = group_of(norm, shape, !problem.batch_statistics, element);
+            let [item, partner] = match step.variant.items_are_groups {
+                true => [group, channel_of(norm, shape, element)],
+                false => [channel_of(norm, shape, element), group],
             };
-            assert_eq!(named, channel, "{step:#?}");
+            assert_eq!(found.partner * unit, partner, "{step:#?}");
+            if !step.variant.by_rows {
+                assert_eq!(found.group, item, "{step:#?}");
+            }
             let first = found.offset;
             let writer = partials[found.partial as usize].get_or_insert((slice, first));
             assert_eq!(writer.0, slice, "two slices write one partial: {step:#?}");
@@ -101,24 +102,44 @@ fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], ca
 
 /// The channel of an element, or of the channels of all samples the one, by the norms' own definition.
 fn channel_of(norm: &Norm, shape: &[usize], offset: u32) -> u32 {
-    let (channel, channels) = match norm {
-        Norm::Layer(_) | Norm::Rms(_) => {
-            let columns = *shape.last().unwrap() as u32;
-            (offset % columns, columns)
-        }
-        _ => {
-            let spatial: usize = shape[2..].iter().product();
-            let channels = shape[1] as u32;
-            (offset / spatial as u32 % channels, channels)
-        }
+    let (inner, channels) = match norm.channel_dimension(shape.len()) {
+        Some(dimension) => (&shape[dimension + 1..], shape[dimension]),
+        None => (&[][..], norm.parameter_shape().iter().product()),
     };
+    let inner: usize = inner.iter().product();
+    let channel = offset / inner as u32 % channels as u32;
     let of_sample: usize = shape[1..].iter().product();
     let sample = if norm.per_sample() {
         offset / of_sample as u32
     } else {
         0
     };
-    sample * channels + channel
+    sample * channels as u32 + channel
+}
+
+/// The group of an element by the norms' own definition; one per channel if `running` statistics normalize.
+fn group_of(norm: &Norm, shape: &[usize], running: bool, offset: u32) -> u32 {
+    let (element, channels) = (
+        offset as usize,
+        norm.parameter_shape().iter().product::<usize>(),
+    );
+    let channel = channel_of(norm, shape, offset) as usize % channels;
+    let sample = element / shape[1..].iter().product::<usize>();
+    let group = match norm {
+        Norm::Batch(_) | Norm::Instance(_) if running => channel,
+        Norm::Batch(n) => {
+            let samples = n.virtual_batch_size.unwrap_or(shape[0]);
+            sample / samples * channels + channel
+        }
+        Norm::Instance(_) => sample * channels + channel,
+        Norm::Group(n) => sample * n.num_groups + channel / (channels / n.num_groups),
+        _ if norm.channel_dimension(shape.len()).is_some() => {
+            let points: usize = shape[2..].iter().product();
+            sample * points + element % points
+        }
+        _ => element / channels,
+    };
+    group as u32
 }
 
 fn merges_all(step: &Step) {

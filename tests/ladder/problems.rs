@@ -60,52 +60,71 @@ fn size(most: usize) -> impl Strategy<Value = usize> {
 pub(crate) fn norm(most: usize) -> impl Strategy<Value = (Norm, Vec<usize>)> {
     let sizes = (size(most), size(most), size(most), 1usize..=4);
     let activation = prop::sample::select(Activation::ALL.to_vec());
-    let weights = (prop::bool::weighted(0.3), prop::bool::weighted(0.2));
-    let drawn = (0u8..5, sizes, any::<[bool; 3]>(), activation, weights);
-    drawn.prop_map(
-        move |(kind, sizes, [weight, bias, track], activation, weights)| {
-            let (per_sample, zero_centered) = weights;
-            let (mut n, mut c, mut s, groups) = sizes;
-            while n.saturating_mul(c).saturating_mul(s) > most {
-                // The largest gives way, so that each size is large at times.
-                if n >= c && n >= s {
-                    n = n.div_ceil(2);
-                } else if c >= s {
-                    c = c.div_ceil(2);
-                } else {
-                    s = s.div_ceil(2);
-                }
+    let kinds = (0u8..5, sizes, any::<[bool; 4]>(), 1usize..=3);
+    let shaped = kinds.prop_map(move |(kind, sizes, [weight, bias, track, moved], blocks)| {
+        let (mut n, mut c, mut s, groups) = sizes;
+        while n.saturating_mul(c).saturating_mul(s) > most {
+            // The largest gives way, so that each size is large at times.
+            if n >= c && n >= s {
+                n = n.div_ceil(2);
+            } else if c >= s {
+                c = c.div_ceil(2);
+            } else {
+                s = s.div_ceil(2);
             }
-            // Two values at least, as batch statistics need.
-            let (n, s) = (n.max(2), s.max(2));
-            let (norm, shape): (Norm, _) = match kind {
-                0 => {
-                    let norm = BatchNorm::new(c)
-                        .weight(weight)
-                        .bias(bias)
-                        .track_running_stats(track);
-                    let shape = if s == 2 { vec![n, c] } else { vec![n, c, s] };
-                    (norm.into(), shape)
+        }
+        // Two values at least, as batch statistics need.
+        let (n, s) = (n.max(2), s.max(2));
+        let c = if kind == 2 {
+            c.next_multiple_of(groups)
+        } else {
+            c
+        };
+        let shape = |n| match moved {
+            true => vec![n, s, c],
+            false => vec![n, c, s],
+        };
+        let flat = |n| if s == 2 { vec![n, c] } else { shape(n) };
+        let (norm, shape): (Norm, _) = match kind {
+            0 => {
+                let norm = BatchNorm::new(c).weight(weight).bias(bias);
+                let norm = norm.track_running_stats(track).channels_last(moved);
+                let samples = (n / blocks).max(2);
+                if blocks == 1 {
+                    return (norm.into(), flat(n));
                 }
-                1 => {
-                    let norm = InstanceNorm::new(c).weight(weight).bias(bias);
-                    (norm.track_running_stats(track).into(), vec![n, c, s])
-                }
-                2 => {
-                    let c = c.next_multiple_of(groups);
-                    let norm = GroupNorm::new(groups, c).weight(weight).bias(bias);
-                    (norm.into(), if s == 2 { vec![n, c] } else { vec![n, c, s] })
-                }
-                3 => (
-                    LayerNorm::new(&[s]).weight(weight).bias(bias).into(),
-                    vec![n, c, s],
-                ),
-                _ => (RmsNorm::new(&[s]).weight(weight).into(), vec![n, c, s]),
-            };
-            let norm = norm.with_weights(per_sample, zero_centered);
-            (norm.with_activation(activation), shape)
-        },
-    )
+                let norm = norm.virtual_batch_size(Some(samples));
+                (norm.into(), flat(samples * blocks))
+            }
+            1 => {
+                let norm = InstanceNorm::new(c).weight(weight).bias(bias);
+                let norm = norm.track_running_stats(track).channels_last(moved);
+                (norm.into(), shape(n))
+            }
+            2 => {
+                let norm = GroupNorm::new(groups, c).weight(weight).bias(bias);
+                (norm.channels_last(moved).into(), flat(n))
+            }
+            3 => {
+                let norm = LayerNorm::new(&[c]).weight(weight).bias(bias);
+                let shape = if moved { vec![n, c, s] } else { vec![n, s, c] };
+                (norm.channels_first(moved).into(), shape)
+            }
+            _ => {
+                let norm = RmsNorm::new(&[c]).weight(weight);
+                let shape = if moved { vec![n, c, s] } else { vec![n, s, c] };
+                (norm.channels_first(moved).into(), shape)
+            }
+        };
+        (norm, shape)
+    });
+    let weights = (prop::bool::weighted(0.3), prop::bool::weighted(0.2));
+    (shaped, activation, weights).prop_map(|((norm, shape), activation, weights)| {
+        let (per_sample, zero_centered) = weights;
+        let ghost = norm.virtual_batch_size().is_some();
+        let norm = norm.with_weights(per_sample && !ghost, zero_centered);
+        (norm.with_activation(activation), shape)
+    })
 }
 
 /// Which recipe of a problem.

@@ -9,8 +9,8 @@ use wgpu_norm::source::Team;
 pub(crate) struct Found {
     /// Where the vector lies in the binding.
     pub(crate) offset: u32,
-    /// Number of its item in the whole tensor.
-    pub(crate) item: u32,
+    /// Number of its item in the whole tensor, or of the group that this is a run of.
+    pub(crate) group: u32,
     pub(crate) partner: u32,
     /// Where the partial result of its task goes.
     pub(crate) partial: u32,
@@ -32,6 +32,10 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
     let base = p.base + outer * p.outer_stride + inner * p.item_stride;
     let item = p.first_item + local;
     let partial = p.first_partial + part * p.all_items + item;
+    let group = match step.variant.runs {
+        true => item / p.items_per_group,
+        false => item,
+    };
     let partner_of_item =
         p.partner_first + item / p.partner_divisor * p.partner_multiplier % p.partner_modulus;
     // A lane without vectors stops after this; the compiler may load what it would load first, that of the first vector.
@@ -46,10 +50,16 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
     let mut within = first - run * p.run_length;
     for _ in 0..vectors {
         assert!(run == 0 || !step.variant.one_run, "{step:#?}");
+        let partner_run = match step.variant.runs_share_partners {
+            true => run / p.runs_per_partner,
+            false => run,
+        };
         visit(Found {
             offset: base + run * p.run_stride + within,
-            item,
-            partner: partner_of_item + run * p.partner_per_run + within * p.partner_per_element,
+            group,
+            partner: partner_of_item
+                + partner_run * p.partner_per_run
+                + within * p.partner_per_element,
             partial,
         });
         run += p.step_runs;

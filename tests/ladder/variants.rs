@@ -43,11 +43,27 @@ pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
             ] {
                 let batch = BatchNorm::new(shape[1]).weight(weight).bias(bias);
                 norms.push((batch.momentum(momentum).into(), shape.to_vec()));
+                let ghost = batch
+                    .momentum(momentum)
+                    .virtual_batch_size(Some(shape[0] / 2));
+                if shape != [2, 3, 300, 300] {
+                    norms.push((ghost.into(), shape.to_vec()));
+                }
                 if shape.len() > 2 {
                     let instance = InstanceNorm::new(shape[1]).weight(weight).bias(bias);
                     let instance = instance.momentum(momentum).track_running_stats(true);
                     norms.push((instance.into(), shape.to_vec()));
                 }
+            }
+            for shape in [
+                &[3, 70, 6][..],
+                &[3, 70, 8],
+                &[2, 90_000, 4],
+                &[2, 90_000, 3],
+            ] {
+                let instance = InstanceNorm::new(shape[2]).weight(weight).bias(bias);
+                let instance = instance.momentum(momentum).track_running_stats(true);
+                norms.push((instance.channels_last(true).into(), shape.to_vec()));
             }
         }
         for shape in [
@@ -59,6 +75,28 @@ pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
         ] {
             let group = GroupNorm::new(2, shape[1]).weight(weight).bias(bias);
             norms.push((group.into(), shape.to_vec()));
+        }
+        for shape in [
+            &[3, 7, 6][..],
+            &[3, 7, 8],
+            &[3, 7, 16],
+            &[3, 10_000, 6],
+            &[3, 10_000, 8],
+        ] {
+            let group = GroupNorm::new(2, shape[2]).weight(weight).bias(bias);
+            norms.push((group.channels_last(true).into(), shape.to_vec()));
+        }
+        for shape in [
+            [3, 5, 7],
+            [3, 5, 8],
+            [2, 200, 12],
+            [2, 200, 13],
+            [2, 10_000, 5],
+        ] {
+            let layer = LayerNorm::new(&shape[1..2]).weight(weight).bias(bias);
+            norms.push((layer.channels_first(true).into(), shape.to_vec()));
+            let rms = RmsNorm::new(&shape[1..2]).weight(weight);
+            norms.push((rms.channels_first(true).into(), shape.to_vec()));
         }
         // So many parts that they are merged in two steps.
         let long = BatchNorm::new(1).weight(weight).bias(bias);

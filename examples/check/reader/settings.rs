@@ -13,8 +13,6 @@ const MAX_ELEMENTS: usize = 1 << 31;
 pub(super) struct Settings {
     pub(super) norm: Norm,
     pub(super) mode: Mode,
-    /// The last dimension of the input is the channels', and that makes a difference.
-    pub(super) channels_last: bool,
 }
 
 impl Settings {
@@ -27,9 +25,7 @@ impl Settings {
         let metadata = Metadata(metadata);
         let training = metadata.or("training", true)?;
         let per_channel = !matches!(metadata.required("op")?, "layer_norm" | "rms_norm");
-        // The two orders are the same in two dimensions, and rows have none.
-        let channels_last = metadata.or("channels_last", false)? && per_channel && shape.len() > 2;
-        let channels = if channels_last {
+        let channels = if metadata.or("channels_last", false)? {
             shape.last()
         } else {
             shape.get(1)
@@ -46,7 +42,6 @@ impl Settings {
                     metadata.or("zero_centered_weight", false)?,
                 ),
             mode: if training { Mode::TRAINING } else { Mode::EVAL },
-            channels_last,
         };
         settings.check_tensors(has)?;
         Ok(settings)
@@ -68,15 +63,6 @@ impl Settings {
             return Err(format!("bias: {name} has none"));
         }
         Ok(())
-    }
-
-    /// `[N, C, ...]` of the shape of an input.
-    pub(super) fn channels_first(&self, shape: &[usize]) -> Vec<usize> {
-        let mut shape = shape.to_vec();
-        if self.channels_last {
-            shape[1..].rotate_right(1);
-        }
-        shape
     }
 
     /// The shape of weight and bias, whose elements can be counted.
@@ -141,9 +127,12 @@ impl Metadata<'_> {
     fn norm(&self, channels: usize, has: impl Fn(&str) -> bool) -> Result<Norm> {
         let eps = self.or("eps", 1e-5)?;
         let (weight, bias) = (has("weight"), has("bias"));
+        let channels_last = self.or("channels_last", false)?;
+        let channels_first = self.or("channels_first", false)?;
         let tracks = has("running_mean") || has("running_var");
         Ok(match self.required("op")? {
             "batch_norm" => BatchNorm::new(channels)
+                .channels_last(channels_last)
                 .eps(eps)
                 .momentum(self.momentum()?)
                 .weight(weight)
@@ -151,6 +140,7 @@ impl Metadata<'_> {
                 .track_running_stats(tracks)
                 .into(),
             "instance_norm" => InstanceNorm::new(channels)
+                .channels_last(channels_last)
                 .eps(eps)
                 .momentum(self.momentum()?)
                 .weight(weight)
@@ -159,15 +149,20 @@ impl Metadata<'_> {
                 .into(),
             "group_norm" => {
                 let norm = GroupNorm::new(self.parsed("num_groups")?, channels);
-                norm.eps(eps).weight(weight).bias(bias).into()
+                let norm = norm.eps(eps).weight(weight).bias(bias);
+                norm.channels_last(channels_last).into()
             }
             "layer_norm" => {
                 let norm = LayerNorm::new(&self.normalized_shape()?);
-                norm.eps(eps).weight(weight).bias(bias).into()
+                let norm = norm.eps(eps).weight(weight).bias(bias);
+                norm.channels_first(channels_first).into()
             }
             "rms_norm" => {
                 let norm = RmsNorm::new(&self.normalized_shape()?);
-                norm.eps(eps).weight(weight).into()
+                norm.eps(eps)
+                    .weight(weight)
+                    .channels_first(channels_first)
+                    .into()
             }
             op => return Err(bad("op", op)),
         })

@@ -100,14 +100,25 @@ fn says_what_is_beyond_this_version() {
     let many = (1u64 << 40).to_le_bytes().to_vec();
     let many = ("num_batches_tracked", Dtype::I64, vec![1], many);
     assert_eq!(beyond(&[], vec![many]), "num_batches_tracked 1099511627776");
-    let last = [BATCH, ("channels_last", "true")];
-    let content = parse(&file(
-        &last,
-        &[f32("input", &[3, 4, 2]), f32("weight", &[2])],
-    ));
-    assert!(matches!(content, Ok(Content::Beyond(lacks)) if lacks == "channels_last"));
-    // Two dimensions are in the same order either way.
-    assert!(matches!(with(&last[1..], Vec::new()), Ok(Content::Case(_))));
+}
+
+#[test]
+fn reads_either_order_of_dimensions() {
+    let norm = |metadata: &[(&str, &str)], shape: &[usize]| {
+        let content = parse(&file(metadata, &[f32("input", shape), f32("weight", &[2])]));
+        match content {
+            Ok(Content::Case(file)) => file.case.norm.channel_dimension(shape.len()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let last = ("channels_last", "true");
+    assert_eq!(norm(&[BATCH, last], &[3, 4, 2]), Some(2));
+    assert_eq!(norm(&[BATCH, last], &[3, 2]), Some(1));
+    assert_eq!(norm(&[BATCH], &[3, 2, 4]), Some(1));
+    let layer = [("op", "layer_norm"), ("normalized_shape", "2")];
+    assert_eq!(norm(&layer, &[3, 4, 2]), None);
+    let first = [layer[0], layer[1], ("channels_first", "true")];
+    assert_eq!(norm(&first, &[3, 2, 4]), Some(1));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{MODES, assert_close, configurations, random, random_parameters};
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::ops::{BatchNorm, GroupNorm, LayerNorm, Mode, Norm};
-use crate::reference::{Block, Channels, Parameters, Tensors, forward};
+use crate::reference::{Block, Forward, Parameters, Tensors, forward};
 
 /// All random values of a pass.
 pub(super) struct Values {
@@ -27,6 +27,17 @@ impl Values {
     }
 }
 
+/// With the channels last, in layer and RMS norm first.
+fn in_other_order(norm: &Norm) -> Norm {
+    match norm.clone() {
+        Norm::Batch(norm) => norm.channels_last(true).into(),
+        Norm::Instance(norm) => norm.channels_last(true).into(),
+        Norm::Group(norm) => norm.channels_last(true).into(),
+        Norm::Layer(norm) => norm.channels_first(true).into(),
+        Norm::Rms(norm) => norm.channels_first(true).into(),
+    }
+}
+
 /// A block with each of the options or not, at random, and values for an input whose usual shape is `usual`.
 pub(super) fn random_block(
     rng: &mut impl Rng,
@@ -36,20 +47,19 @@ pub(super) fn random_block(
 ) -> (Block, Vec<usize>, Values) {
     let rows = matches!(norm, Norm::Layer(_) | Norm::Rms(_));
     let mut shape = usual.to_vec();
+    let moved = rng.random_bool(0.5) && norm.parameter_shape().len() == 1;
     let (per_sample, zero_centered) = (rng.random_bool(0.5), rng.random_bool(0.5));
     let norm = &norm.clone().with_weights(per_sample, zero_centered);
-    let mut block = Block::new(norm);
-    if rng.random_bool(0.5) && norm.parameter_shape().len() == 1 {
-        block.channels = Some(if rows {
-            Channels::First
-        } else {
-            Channels::Last
-        });
-        if rows {
-            shape[1..].rotate_right(1);
-        } else {
-            shape[1..].rotate_left(1);
-        }
+    let norm = &if moved {
+        in_other_order(norm)
+    } else {
+        norm.clone()
+    };
+    let block = Block::new(norm);
+    if moved && rows {
+        shape[1..].rotate_right(1);
+    } else if moved {
+        shape[1..].rotate_left(1);
     }
     let count = shape.iter().product();
     let mut parameters = random_parameters(rng_values, norm);
@@ -88,7 +98,7 @@ fn gradients_are_the_finite_differences_of_forward() {
             for mode in MODES {
                 let (block, shape, values) = random_block(&mut rng, &norm, &usual, &mut values_rng);
                 let norm = block.norm.clone().with_activation(activation);
-                let block = Block { norm, ..block };
+                let block = Block::new(&norm);
                 assert_gradients(&block, mode, &shape, &values);
             }
         }
@@ -159,10 +169,7 @@ fn channels_last_is_another_order_of_the_same() {
             .collect()
     };
     let want = forward(&norm, Mode::TRAINING, &[2, 4, 3], &first, &parameters).unwrap();
-    let block = Block {
-        channels: Some(Channels::Last),
-        ..Block::new(&norm)
-    };
+    let block = Block::new(&in_other_order(&norm));
     let last = moved(&first);
     let got = block.forward(
         Mode::TRAINING,
@@ -174,6 +181,37 @@ fn channels_last_is_another_order_of_the_same() {
     assert_close(&got.mean, &want.mean, 1e-15);
 }
 
+/// Ghost batch norm is batch norm of each virtual batch, whose statistics the running ones take in on average.
+#[test]
+fn ghost_batch_norm_is_batch_norm_of_the_parts() {
+    let ghost = BatchNorm::new(3).virtual_batch_size(Some(4));
+    let (norm, part) = (Norm::from(ghost), Norm::from(BatchNorm::new(3)));
+    let parameters = random_parameters(&mut StdRng::seed_from_u64(14), &part);
+    let input: Vec<f64> = (0..8 * 3 * 2).map(|k| f64::from(k * k).sin()).collect();
+    let mode = Mode::TRAINING;
+    let got = forward(&norm, mode, &[8, 3, 2], &input, &parameters).unwrap();
+    let parts: Vec<_> = (input.chunks(24))
+        .map(|input| forward(&part, mode, &[4, 3, 2], input, &parameters).unwrap())
+        .collect();
+    let concatenated = |f: fn(&Forward) -> &[f64]| -> Vec<f64> {
+        parts.iter().flat_map(|part| f(part).to_vec()).collect()
+    };
+    assert_close(&got.output, &concatenated(|part| &part.output), 1e-15);
+    assert_close(&got.mean, &concatenated(|part| &part.mean), 1e-15);
+    let average = |f: fn(&Forward) -> Option<&Vec<f64>>| -> Vec<f64> {
+        let [a, b] = [&parts[0], &parts[1]].map(|part| f(part).unwrap());
+        a.iter().zip(b).map(|(a, b)| (a + b) / 2.0).collect()
+    };
+    let running_var = average(|part| part.running_var.as_ref());
+    assert_close(&got.running_var.unwrap(), &running_var, 1e-15);
+    let running_mean = average(|part| part.running_mean.as_ref());
+    assert_close(&got.running_mean.unwrap(), &running_mean, 1e-15);
+    assert_eq!(got.num_batches_tracked, parameters.num_batches_tracked + 1);
+    // In evaluation the samples are what they are.
+    let evaluated = |norm| forward(norm, Mode::EVAL, &[8, 3, 2], &input, &parameters).unwrap();
+    assert_eq!(evaluated(&norm), evaluated(&part));
+}
+
 #[test]
 fn blocks_that_make_no_sense_are_errors() {
     let norm = Norm::from(LayerNorm::new(&[2, 3]).affine(false));
@@ -183,10 +221,7 @@ fn blocks_that_make_no_sense_are_errors() {
         let tensors = Tensors::new(shape, &input, &parameters);
         block.forward(Mode::TRAINING, &tensors).unwrap_err()
     };
-    let first = |norm: &Norm| Block {
-        channels: Some(Channels::First),
-        ..Block::new(norm)
-    };
+    let first = |norm: &Norm| Block::new(&in_other_order(norm));
     assert!(matches!(
         run(&first(&norm), &[4, 2, 3]),
         Error::Value { .. }
@@ -200,10 +235,7 @@ fn blocks_that_make_no_sense_are_errors() {
     assert!(matches!(run(&own, &[2, 3]), Error::Rank { min: 3, .. }));
 
     let batch = Norm::from(BatchNorm::new(2).affine(false).track_running_stats(false));
-    let last = Block {
-        channels: Some(Channels::Last),
-        ..Block::new(&batch)
-    };
+    let last = Block::new(&in_other_order(&batch));
     assert!(matches!(
         run(&last, &[4, 2, 3]),
         Error::Channels {

@@ -72,7 +72,7 @@ fn a_constant_group_gives_the_bias_and_finite_gradients() {
                 &grad_output,
             )
             .unwrap();
-            let sizes = Block::new(&norm).sizes(&shape);
+            let sizes = Block::new(&norm).sizes(&shape, Mode::TRAINING).unwrap();
             for (output, place) in got.output.iter().zip(places(&norm, sizes, false, false)) {
                 assert_eq!(*output, parameters.bias_at(place.parameter));
             }

@@ -115,9 +115,17 @@ impl<'a> File<'a> {
     pub(crate) fn norm(&self, shape: &[usize]) -> Loaded<Norm> {
         let eps = self.setting("eps")?.unwrap_or(1e-5);
         let (weight, bias) = (self.has("weight"), self.has("bias"));
-        let channels = shape.get(1).copied().unwrap_or(0);
+        let channels_last = self.setting("channels_last")?.unwrap_or(false);
+        let channels_first = self.setting("channels_first")?.unwrap_or(false);
+        let channels = if channels_last {
+            shape.last()
+        } else {
+            shape.get(1)
+        };
+        let channels = channels.copied().unwrap_or(0);
         Ok(match self.metadata.get("op").ok_or("no op")?.as_str() {
             "batch_norm" => (BatchNorm::new(channels).eps(eps).momentum(self.momentum()?))
+                .channels_last(channels_last)
                 .weight(weight)
                 .bias(bias)
                 .track_running_stats(self.has("running_mean"))
@@ -125,6 +133,7 @@ impl<'a> File<'a> {
             "instance_norm" => (InstanceNorm::new(channels)
                 .eps(eps)
                 .momentum(self.momentum()?))
+            .channels_last(channels_last)
             .weight(weight)
             .bias(bias)
             .track_running_stats(self.has("running_mean"))
@@ -132,16 +141,18 @@ impl<'a> File<'a> {
             "group_norm" => {
                 let num_groups = self.setting("num_groups")?.ok_or("no num_groups")?;
                 (GroupNorm::new(num_groups, channels)
+                    .channels_last(channels_last)
                     .eps(eps)
                     .weight(weight)
                     .bias(bias))
                 .into()
             }
             "layer_norm" => {
-                let norm = LayerNorm::new(&self.normalized_shape()?);
+                let norm = LayerNorm::new(&self.normalized_shape()?).channels_first(channels_first);
                 norm.eps(eps).weight(weight).bias(bias).into()
             }
             "rms_norm" => (RmsNorm::new(&self.normalized_shape()?)
+                .channels_first(channels_first)
                 .eps(eps)
                 .weight(weight))
             .into(),

@@ -109,13 +109,31 @@ pub(crate) fn encoder(context: &Context) -> wgpu::CommandEncoder {
     context.device().create_command_encoder(&descriptor)
 }
 
+/// The channel of an element, by the norms' own definition.
+pub(crate) fn channel_of(norm: &Norm, shape: &[usize], element: usize) -> usize {
+    let (inner, channels) = match norm.channel_dimension(shape.len()) {
+        Some(dimension) => (&shape[dimension + 1..], shape[dimension]),
+        None => (&[][..], norm.parameter_shape().iter().product()),
+    };
+    element / inner.iter().product::<usize>() % channels
+}
+
 /// The group of an element, by the norms' own definition.
 pub(crate) fn group_of(norm: &Norm, shape: &[usize], element: usize) -> usize {
-    let spatial: usize = shape[2..].iter().product();
+    let channels: usize = norm.parameter_shape().iter().product();
+    let channel = channel_of(norm, shape, element);
+    let sample = element / shape[1..].iter().product::<usize>();
     match norm {
-        Norm::Batch(_) => element / spatial % shape[1],
-        Norm::Instance(_) => element / spatial,
-        Norm::Group(n) => element / (spatial * n.num_channels / n.num_groups),
-        _ => element / shape[shape.len() - 1],
+        Norm::Batch(n) => {
+            let samples = n.virtual_batch_size.unwrap_or(shape[0]);
+            sample / samples * channels + channel
+        }
+        Norm::Instance(_) => sample * channels + channel,
+        Norm::Group(n) => sample * n.num_groups + channel / (channels / n.num_groups),
+        _ if norm.channel_dimension(shape.len()).is_some() => {
+            let points: usize = shape[2..].iter().product();
+            sample * points + element % points
+        }
+        _ => element / channels,
     }
 }

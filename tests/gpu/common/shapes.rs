@@ -102,3 +102,101 @@ pub(crate) fn rms() -> Vec<(Norm, Vec<usize>)> {
         .map(|(d, shape)| (RmsNorm::new(&d).into(), shape))
         .collect()
 }
+
+/// `[N, ..., C]`.
+pub(crate) fn channels_last() -> Vec<(Norm, Vec<usize>)> {
+    let batch: [&[usize]; 5] = [
+        &[2, 1, 3],       // two values per channel
+        &[3, 7, 5],       // primes: no vectors of channels
+        &[2, 3, 5, 8],    // by rows on a CPU
+        &[4, 5, 1],       // one channel: neighbours are of one channel
+        &[2, 2, 3, 5, 6], // rank 5
+    ];
+    let instance: [&[usize]; 7] = [
+        &[3, 2, 4],     // two values per group
+        &[9, 35, 3],    // primes
+        &[1, 33, 31],   // one sample
+        &[2, 300, 8],   // by rows on a CPU, several chunks of rows
+        &[5, 3, 7, 20], // fewer rows than a block of them
+        &[2, 64, 1],    // one channel
+        &[1, 2101, 4],  // more rows than a part of a split on a CPU
+    ];
+    let group: [(usize, &[usize]); 9] = [
+        (3, &[4, 6]),       // rank 2: as channels first
+        (1, &[3, 5, 6]),    // one group
+        (3, &[4, 5, 6]),    // runs of 2: across
+        (2, &[3, 7, 6]),    // runs of 3
+        (5, &[3, 11, 35]),  // runs of 7: along, no vectors
+        (2, &[2, 9, 5, 8]), // runs of a vector
+        (4, &[2, 17, 48]),  // runs of three vectors
+        (6, &[2, 9, 6]),    // one channel per group: instance norm
+        (2, &[2, 601, 40]), // longer than registers
+    ];
+    let mut norms: Vec<(Norm, Vec<usize>)> = Vec::new();
+    for shape in batch {
+        let norm = BatchNorm::new(shape[shape.len() - 1]).channels_last(true);
+        norms.push((norm.into(), shape.to_vec()));
+    }
+    for shape in instance {
+        let norm = InstanceNorm::new(shape[shape.len() - 1]).channels_last(true);
+        let norm = norm.affine(true).track_running_stats(true);
+        norms.push((norm.into(), shape.to_vec()));
+    }
+    for (groups, shape) in group {
+        let norm = GroupNorm::new(groups, shape[shape.len() - 1]).channels_last(true);
+        norms.push((norm.into(), shape.to_vec()));
+    }
+    norms
+}
+
+/// Layer and RMS norm over the channels of `[N, C, ...]`.
+pub(crate) fn channels_first() -> Vec<(Norm, Vec<usize>)> {
+    let shapes: [&[usize]; 9] = [
+        &[3, 6],           // without space: rows
+        &[3, 1, 7],        // one channel
+        &[2, 5, 1, 1],     // one point
+        &[3, 7, 5],        // primes: no vectors of points
+        &[2, 5, 3, 4],     // vectors of points
+        &[3, 33, 8],       // more channels than a lane keeps in registers on a CPU, in vectors
+        &[1, 130, 9],      // the same without
+        &[2, 2101, 4],     // more channels than a part of a split on a CPU
+        &[2, 3, 2, 3, 20], // rank 5
+    ];
+    let layer = shapes.map(|shape| {
+        let norm = LayerNorm::new(&shape[1..2]).channels_first(true);
+        (norm.into(), shape.to_vec())
+    });
+    let rms = shapes.map(|shape| {
+        let norm = RmsNorm::new(&shape[1..2]).channels_first(true);
+        (norm.into(), shape.to_vec())
+    });
+    [layer, rms].concat()
+}
+
+/// Batch norm with virtual batches.
+pub(crate) fn ghost() -> Vec<(Norm, Vec<usize>)> {
+    let shapes: [(usize, bool, &[usize]); 9] = [
+        (2, false, &[6, 3]),       // three batches of two values per channel
+        (5, false, &[15, 7]),      // primes
+        (37, false, &[74, 12]),    // by rows on a CPU
+        (1, false, &[3, 4, 6]),    // instance norm
+        (6, false, &[6, 3, 5]),    // batch norm
+        (2, false, &[6, 5, 7]),    // odd runs
+        (3, false, &[9, 4, 4, 4]), // vectors
+        (2, true, &[4, 3, 5]),     // channels last
+        (2, true, &[6, 3, 5, 8]),  // the same, by rows on a CPU
+    ];
+    let norms = shapes.map(|(samples, last, shape)| {
+        let channels = if last {
+            shape[shape.len() - 1]
+        } else {
+            shape[1]
+        };
+        let norm = BatchNorm::new(channels).channels_last(last);
+        (
+            norm.virtual_batch_size(Some(samples)).into(),
+            shape.to_vec(),
+        )
+    });
+    norms.to_vec()
+}

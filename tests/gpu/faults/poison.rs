@@ -3,9 +3,9 @@
 use wgpu_norm::check::{Case, Results, results};
 use wgpu_norm::{BatchNorm, Error, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 
-use crate::common::{STRATEGIES, devices};
+use crate::common::{STRATEGIES, channel_of, devices, group_of};
 
-fn norms() -> [(Norm, &'static [usize]); 8] {
+fn norms() -> [(Norm, &'static [usize]); 13] {
     let instance = InstanceNorm::new(4).affine(true);
     [
         (BatchNorm::new(4).into(), &[3, 4, 10]),
@@ -16,6 +16,17 @@ fn norms() -> [(Norm, &'static [usize]); 8] {
         (LayerNorm::new(&[40]).into(), &[5, 40]),
         (RmsNorm::new(&[40]).into(), &[5, 40]),
         (RmsNorm::new(&[33]).weight(false).into(), &[5, 33]),
+        (instance.channels_last(true).into(), &[3, 10, 4]),
+        (GroupNorm::new(2, 8).channels_last(true).into(), &[3, 10, 8]),
+        (LayerNorm::new(&[6]).channels_first(true).into(), &[3, 6, 8]),
+        (
+            BatchNorm::new(4).virtual_batch_size(Some(5)).into(),
+            &[10, 4],
+        ),
+        (
+            BatchNorm::new(4).virtual_batch_size(Some(2)).into(),
+            &[4, 4, 5],
+        ),
     ]
 }
 
@@ -112,25 +123,12 @@ impl Poisoned {
         }
     }
 
-    fn spatial(&self) -> usize {
-        self.case.shape[2..].iter().product()
-    }
-
     fn group(&self, element: usize) -> usize {
-        let shape = &self.case.shape;
-        match &self.case.norm {
-            Norm::Batch(_) => element / self.spatial() % shape[1],
-            Norm::Instance(_) => element / self.spatial(),
-            Norm::Group(n) => element / (self.spatial() * n.num_channels / n.num_groups),
-            _ => element / shape[1],
-        }
+        group_of(&self.case.norm, &self.case.shape, element)
     }
 
     fn channel(&self, element: usize) -> usize {
-        match &self.case.norm {
-            Norm::Layer(_) | Norm::Rms(_) => element % self.case.shape[1],
-            _ => element / self.spatial() % self.case.shape[1],
-        }
+        channel_of(&self.case.norm, &self.case.shape, element)
     }
 
     /// Whether the poisoned group has elements of `channel`.
