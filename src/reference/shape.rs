@@ -1,6 +1,8 @@
 use super::Block;
 use crate::error::Result;
 use crate::ops::Mode;
+#[cfg(doc)]
+use crate::ops::Norm;
 
 /// Where the dimension of the channels is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
