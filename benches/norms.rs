@@ -15,6 +15,8 @@
 //! take turns, which together have twice the bytes of the processor's last-level cache, or 256 MiB on a real GPU: no run
 //! finds its data in a cache. Each case is compared with the f64 reference before it is timed. Real GPUs get large shapes too.
 //!
+//! Shapes that end in `-f16` or `-bf16` are of data of that type, without `cpu`.
+//!
 //! `host/{plan, finished, layer}/{pass}/{norm}/{shape}` is the processor time of recording.
 //!
 //! In the end comes a summary, on the terminal and as `summary.csv` and `summary.svg` in `target/criterion`: from the medians
@@ -43,6 +45,7 @@ use norms::cases::{self, Pass, Problem};
 use norms::machine::Machine;
 use norms::summary::{self, Beside, Saved};
 use norms::{copy::Copy, cpu::Cpu, gpu::Gpu, host};
+use wgpu_norm::DType;
 
 type Error = Box<dyn std::error::Error>;
 type Result<T> = std::result::Result<T, Error>;
@@ -105,11 +108,12 @@ fn measure(
     let name = format!("{} {:?}", problem.norm.name(), problem.shape);
     let case = LazyCell::new(|| done(&name, problem.case(passes[0].mode())));
     let gpu = LazyCell::new(|| {
-        let (gpu, first_use) = done(&name, Gpu::verified(machine, &case));
+        let sets = machine.gpu_sets(Pass::Forward.bytes(problem));
+        let (gpu, first_use) = done(&name, Gpu::verified(machine, &case, sets));
         beside.borrow_mut().first_uses.push(first_use);
         gpu
     });
-    let sets = machine.cpu_sets(Pass::Forward.bytes(&problem.shape));
+    let sets = machine.cpu_sets(Pass::Forward.bytes(problem));
     let copies = LazyCell::new(|| vec![case.clone(); sets]);
     let mut cpu = LazyCell::new(|| done(&name, Cpu::verified(&copies)));
     for &pass in passes {
@@ -133,12 +137,12 @@ fn measure_pass<'a>(
     ),
     beside: &RefCell<Beside>,
 ) {
-    let bytes = pass.bytes(&problem.shape);
+    let bytes = pass.bytes(problem);
     let copy = LazyCell::new(|| done("copy", Copy::tuned(machine, bytes)));
     let mut group = criterion.benchmark_group(problem.group(pass));
     group.throughput(Throughput::Bytes(bytes));
     group.sampling_mode(SamplingMode::Flat);
-    let id = |what| BenchmarkId::new(cases::shape_name(&problem.shape), what);
+    let id = |what| BenchmarkId::new(problem.size_name(), what);
     // Made before criterion's warm-up, which would otherwise be over at once.
     group.bench_function(id("copy"), |bencher| {
         let copy = LazyCell::force(&copy);
@@ -154,10 +158,13 @@ fn measure_pass<'a>(
             time
         });
     });
-    group.bench_function(id("cpu"), |bencher| {
-        let cpu = LazyCell::force_mut(cpu);
-        bencher.iter(|| cpu.run(pass));
-    });
+    // The processor has it in f32.
+    if problem.dtype == DType::F32 {
+        group.bench_function(id("cpu"), |bencher| {
+            let cpu = LazyCell::force_mut(cpu);
+            bencher.iter(|| cpu.run(pass));
+        });
+    }
     group.finish();
 }
 

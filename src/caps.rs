@@ -10,6 +10,8 @@ pub struct Caps {
     pub cpu: bool,
     /// Smallest and largest subgroup, if the device has subgroup operations.
     pub subgroups: Option<(u32, u32)>,
+    /// Shaders may use the type `f16`.
+    pub shader_f16: bool,
     /// Most invocations per workgroup, in x and in total.
     pub max_workgroup_size: u32,
     /// Bytes of workgroup memory.
@@ -41,6 +43,7 @@ impl Caps {
         Self {
             cpu: info.device_type == wgpu::DeviceType::Cpu,
             subgroups: usable.then_some((min, max)),
+            shader_f16: device.features().contains(wgpu::Features::SHADER_F16),
             max_workgroup_size: limits
                 .max_compute_workgroup_size_x
                 .min(limits.max_compute_invocations_per_workgroup),
@@ -54,10 +57,11 @@ impl Caps {
         }
     }
 
-    /// The least that every WebGPU implementation has, without subgroups: the defaults of the specification.
+    /// The least that every WebGPU implementation has, without features: the defaults of the specification.
     pub const WEBGPU: Self = Self {
         cpu: false,
         subgroups: None,
+        shader_f16: false,
         max_workgroup_size: 256,
         max_workgroup_storage: 16_384,
         max_workgroups_per_dimension: 65_535,

@@ -21,7 +21,7 @@ pub use case::Case;
 pub(crate) use device::Tensors;
 pub use device::{Results, results};
 pub use report::{Report, Row};
-pub use run::run;
+pub use run::{compare, run};
 
 use crate::context::Context;
 use crate::error::Result;

@@ -70,7 +70,7 @@ impl Context {
     /// Uses the caller's device and queue. Its error handlers are left alone.
     ///
     /// The device should have been requested with the adapter's limits rather than the defaults, and with the feature
-    /// `SUBGROUP` where there is one: the capabilities used are those of the device, not of the adapter.
+    /// `SUBGROUP` and, for tensors of f16, `SHADER_F16` where there are any: the capabilities used are those of the device, not of the adapter.
     ///
     /// Make one context per device and clone it: tensors of two contexts do not mix, even if both were made from one device,
     /// since wgpu does not say whether two devices are the same.
@@ -166,6 +166,12 @@ impl Context {
             return Err(Error::Unexpected(
                 "subgroups",
                 "the device has none, or of other sizes",
+            ));
+        }
+        if caps.shader_f16 && !has.shader_f16 {
+            return Err(Error::Unexpected(
+                "shader_f16",
+                "the device has no such type",
             ));
         }
         Ok(Self {

@@ -1,5 +1,7 @@
 //! The one error type.
 
+use crate::dtype::DType;
+
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -49,6 +51,17 @@ pub enum Error {
         expected: Vec<usize>,
         /// The shape it has.
         got: Vec<usize>,
+    },
+
+    /// A tensor's elements are of another type than needed, or than those of the other tensors of the pass.
+    #[error("{tensor}: expected elements of type {expected:?}, got {got:?}")]
+    DType {
+        /// Which tensor.
+        tensor: &'static str,
+        /// The type it must have.
+        expected: DType,
+        /// The type it has.
+        got: DType,
     },
 
     /// The tensor does not have the channels of the layer.

@@ -10,6 +10,7 @@ mod slice;
 pub use slice::Slice;
 
 use crate::activation::Activation;
+use crate::dtype::DType;
 
 /// A tensor seen as `items` sets of elements; the elements of an item lie in `runs` runs of `run_length` neighbours,
 /// `run_stride` apart, from
@@ -186,6 +187,8 @@ impl Walk {
 pub struct Problem {
     /// Elements of the tensor.
     pub elements: u32,
+    /// Their type in input, output, residual and their gradients.
+    pub dtype: DType,
     /// The tensor by groups that share mean and rstd; partners are channels.
     pub groups: Walk,
     /// The tensor by channels that share weight and bias; partners are groups.

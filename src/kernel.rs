@@ -3,7 +3,7 @@
 //! A *slot* is a storage buffer that a kernel reads or writes. From this one table come the bindings in WGSL with their
 //! accessors ([`crate::source`]), the bind group layouts and the bind groups of plans.
 
-use crate::tensor::DType;
+use crate::dtype::DType;
 
 /// A storage buffer of a kernel, by the name that it has in WGSL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -340,9 +340,17 @@ impl Slot {
     /// Number of slots.
     pub(crate) const COUNT: usize = Self::GradResidualOutput as usize + 1;
 
-    /// The type of a tensor that stands here.
-    pub(crate) const fn dtype(self) -> DType {
+    /// The type of a tensor that stands here, in a pass over `data`.
+    pub(crate) const fn dtype(self, data: DType) -> DType {
         match self {
+            Self::Input
+            | Self::Output
+            | Self::GradOutput
+            | Self::GradInput
+            | Self::Residual
+            | Self::ResidualOutput
+            | Self::GradResidual
+            | Self::GradResidualOutput => data,
             Self::NumBatchesTracked => DType::U32,
             _ => DType::F32,
         }

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::context::Context;
+use crate::dtype::DType;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
@@ -47,7 +48,7 @@ pub struct Layer {
     plans: Mutex<Plans>,
 }
 
-type Plans = HashMap<(Vec<usize>, Mode), Arc<Plan>>;
+type Plans = HashMap<(Vec<usize>, DType, Mode), Arc<Plan>>;
 
 /// Plans that a layer keeps: inputs of ever new shapes must not fill the memory with scratch buffers.
 const MOST_PLANS: usize = 64;
@@ -157,21 +158,35 @@ impl Layer {
     pub fn num_batches_tracked(&self) -> Result<Option<u64>> {
         let counter = self.num_batches_tracked_tensor();
         counter
-            .map(|tensor| Ok(tensor.to_vec_u32()?.iter().map(|&n| u64::from(n)).sum()))
+            .map(|tensor| {
+                Ok(tensor
+                    .to_vec_of::<u32>()?
+                    .iter()
+                    .map(|&n| u64::from(n))
+                    .sum())
+            })
             .transpose()
     }
 
-    /// The plan for inputs of `shape` in `mode`, made at the first call.
+    /// The plan for inputs of `shape`, of F32, in `mode`, made at the first call.
     ///
     /// # Errors
     /// Those of [`Plan::new`].
     pub fn plan(&self, shape: &[usize], mode: Mode) -> Result<Arc<Plan>> {
+        self.plan_of(DType::F32, shape, mode)
+    }
+
+    /// [`Layer::plan`] for inputs of type `dtype`.
+    ///
+    /// # Errors
+    /// Those of [`Plan::of_dtype`].
+    pub fn plan_of(&self, dtype: DType, shape: &[usize], mode: Mode) -> Result<Arc<Plan>> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (shape.to_vec(), mode);
+        let key = (shape.to_vec(), dtype, mode);
         if let Some(plan) = plans.get(&key) {
             return Ok(plan.clone());
         }
-        let plan = Plan::new(&self.context, self.norm.clone(), shape, mode)?;
+        let plan = Plan::of_dtype(&self.context, dtype, self.norm.clone(), shape, mode)?;
         // A layer's outputs are new tensors each time: keeping them would only keep their memory.
         let plan = Arc::new(plan.without_kept_tensors());
         if plans.len() == MOST_PLANS {
@@ -181,13 +196,21 @@ impl Layer {
         Ok(plan)
     }
 
-    /// Makes the plan for inputs of `shape` in `mode` ready, so that its first use takes as long as later ones: compiles the pipelines
+    /// Makes the plan for inputs of `shape`, of F32, in `mode` ready, so that its first use takes as long as later ones: compiles the pipelines
     /// of the forward pass and, in training, of the backward pass with all gradients, and allocates their scratch memory.
     ///
     /// # Errors
     /// Those of [`Plan::new`] and [`Plan::warm_up`].
     pub fn warm_up(&self, shape: &[usize], mode: Mode) -> Result<WarmUp> {
-        let plan = self.plan(shape, mode)?;
+        self.warm_up_of(DType::F32, shape, mode)
+    }
+
+    /// [`Layer::warm_up`] for inputs of type `dtype`.
+    ///
+    /// # Errors
+    /// Those of [`Plan::of_dtype`] and [`Plan::warm_up`].
+    pub fn warm_up_of(&self, dtype: DType, shape: &[usize], mode: Mode) -> Result<WarmUp> {
+        let plan = self.plan_of(dtype, shape, mode)?;
         let backward = mode.batch_statistics.then(|| plan.all_gradients());
         plan.warm_up_passes(false, backward, false)
     }

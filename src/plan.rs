@@ -11,12 +11,13 @@ pub use warm::WarmUp;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::context::Context;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::geometry::Problem;
 use crate::ops::{Mode, Norm};
 use crate::recipe::{Recipe, Wanted};
 use crate::strategy::Strategy;
-use crate::tune::{Candidate, Tuning, is_refusal};
+use crate::tune::{Tuning, is_refusal};
 
 use prepared::Prepared;
 
@@ -38,6 +39,7 @@ pub struct Plan {
     norm: Norm,
     mode: Mode,
     shape: Vec<usize>,
+    dtype: DType,
     tuning: Tuning,
     /// `None` for tensors without elements.
     problem: Option<Problem>,
@@ -51,7 +53,7 @@ pub struct Plan {
 type Lazy = Mutex<Option<Arc<Prepared>>>;
 
 impl Plan {
-    /// A plan for inputs of `shape`, computed as [`Context::autotune`] found best if it was asked, else as the ladder says.
+    /// A plan for inputs of `shape`, of F32, computed as [`Context::autotune`] found best if it was asked, else as the ladder says.
     ///
     /// # Errors
     /// Those of [`Norm::validate_shape`], and [`Error::Limit`] if the tensor is too large for the device.
@@ -61,12 +63,41 @@ impl Plan {
         shape: &[usize],
         mode: Mode,
     ) -> Result<Self> {
+        Self::of_dtype(context, DType::F32, norm, shape, mode)
+    }
+
+    /// [`Plan::new`] for input, output, residual and their gradients of type `dtype`: one of [`DType::DATA`]. Parameters and statistics are F32.
+    ///
+    /// ```no_run
+    /// use wgpu_norm::{Context, DType, ForwardTensors, LayerNorm, Mode, Plan, Tensor};
+    /// # fn main() -> wgpu_norm::Result<()> {
+    /// # let context = Context::new()?;
+    /// let norm = LayerNorm::new(&[768]).affine(false);
+    /// let plan = Plan::of_dtype(&context, DType::BF16, norm, &[32, 768], Mode::EVAL)?;
+    /// let input = Tensor::from_f32(&context, DType::BF16, &[0.5; 32 * 768], &[32, 768])?;
+    /// let output = Tensor::uninit_of(&context, DType::BF16, &[32, 768])?;
+    /// let mut encoder = context.device().create_command_encoder(&Default::default());
+    /// plan.forward(&mut encoder, &ForwardTensors::new(&input, &output))?;
+    /// context.queue().submit([encoder.finish()]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`], and [`Error::Value`] if `dtype` is U32.
+    pub fn of_dtype(
+        context: &Context,
+        dtype: DType,
+        norm: impl Into<Norm>,
+        shape: &[usize],
+        mode: Mode,
+    ) -> Result<Self> {
         let norm = norm.into();
-        let tuning = context.tuning(&norm, shape, mode);
-        let tuned = Self::with_tuning(context, norm.clone(), shape, mode, tuning);
+        let tuning = context.tuning(&norm, shape, dtype, mode);
+        let tuned = Self::with_tuning(context, norm.clone(), shape, dtype, mode, tuning);
         // A choice that was not measured here: the file that it came from was changed.
         if tuning != Tuning::default() && is_refusal(&tuned) {
-            return Self::with_tuning(context, norm, shape, mode, Tuning::default());
+            return Self::with_tuning(context, norm, shape, dtype, mode, Tuning::default());
         }
         tuned
     }
@@ -83,27 +114,33 @@ impl Plan {
         mode: Mode,
         strategy: Strategy,
     ) -> Result<Self> {
-        let candidate = Candidate::with_strategy(strategy);
-        let tuning = Tuning {
-            forward: candidate,
-            backward: candidate,
-        };
-        Self::with_tuning(context, norm.into(), shape, mode, tuning)
+        let tuning = Tuning::with_strategy(strategy);
+        Self::with_tuning(context, norm.into(), shape, DType::F32, mode, tuning)
     }
 
     pub(crate) fn with_tuning(
         context: &Context,
         norm: Norm,
         shape: &[usize],
+        dtype: DType,
         mode: Mode,
         tuning: Tuning,
     ) -> Result<Self> {
+        if !DType::DATA.contains(&dtype) {
+            return Err(Error::Value {
+                name: "the type of a plan",
+                expected: "F32, F16 or BF16",
+                got: format!("{dtype:?}"),
+            });
+        }
+        let problem = norm.lower(shape, mode)?;
         let plan = Self {
-            problem: norm.lower(shape, mode)?,
+            problem: problem.map(|problem| Problem { dtype, ..problem }),
             context: context.clone(),
             norm,
             mode,
             shape: shape.to_vec(),
+            dtype,
             tuning,
             keep_bind_groups: true,
             forward: Default::default(),
@@ -160,6 +197,12 @@ impl Plan {
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// The type of input, output, residual and their gradients.
+    #[must_use]
+    pub const fn dtype(&self) -> DType {
+        self.dtype
     }
 
     /// Shape of the statistics that the forward pass saves for the backward pass: `[4, groups]`, four planes of one number per
@@ -253,7 +296,7 @@ impl Plan {
     /// Records the forward pass.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::Missing`], [`Error::Unexpected`], [`Error::OtherContext`] or [`Error::Overlap`] if the tensors do not fit the plan,
+    /// [`Error::Shape`], [`Error::DType`], [`Error::Missing`], [`Error::Unexpected`], [`Error::OtherContext`] or [`Error::Overlap`] if the tensors do not fit the plan,
     /// [`Error::OutOfMemory`] or [`Error::Rejected`] if the first use fails. Nothing is recorded then.
     pub fn forward(
         &self,

@@ -4,7 +4,6 @@ use std::task::Poll;
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
-use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::scope::scoped;
 use crate::tensor::Tensor;
@@ -24,11 +23,8 @@ pub(crate) fn blocking<T: bytemuck::Pod>(tensor: &Tensor) -> Result<Vec<T>> {
     };
     let context = tensor.context();
     context.poll(wgpu::PollType::wait_indefinitely())?;
-    finish(
-        context,
-        &pending,
-        pollster::block_on(pending.mapped.receive()),
-    )
+    let mapped = pollster::block_on(pending.mapped.receive());
+    finish(tensor, &pending, mapped)
 }
 
 /// The values of `tensor`; lets others run while the device works.
@@ -54,7 +50,7 @@ pub(crate) async fn cooperative<T: bytemuck::Pod>(tensor: &Tensor) -> Result<Vec
         })
         .await?
     };
-    finish(own, &pending, mapped)
+    finish(tensor, &pending, mapped)
 }
 
 fn start(tensor: &Tensor) -> Result<Option<Pending>> {
@@ -86,7 +82,7 @@ fn start(tensor: &Tensor) -> Result<Option<Pending>> {
 }
 
 fn finish<T: bytemuck::Pod>(
-    context: &Context,
+    tensor: &Tensor,
     pending: &Pending,
     mapped: Option<Mapped>,
 ) -> Result<Vec<T>> {
@@ -95,11 +91,13 @@ fn finish<T: bytemuck::Pod>(
         Some(Err(error)) => return Err(Error::DeviceLost(error.to_string())),
         None => return Err(Error::DeviceLost("the copy never ended".to_owned())),
     }
-    let _no_poll = context.hold_polls();
+    let _no_poll = tensor.context().hold_polls();
     let view = pending
         .staging
         .get_mapped_range(..)
         .map_err(|error| Error::DeviceLost(error.to_string()))?;
     // Dropped, not unmapped: wgpu panics if the device was destroyed meanwhile.
-    Ok(bytemuck::pod_collect_to_vec(&view))
+    // Behind an odd number of 16-bit elements there are two bytes more.
+    let bytes = view.get(..tensor.len() * size_of::<T>());
+    Ok(bytemuck::pod_collect_to_vec(bytes.unwrap_or(&view)))
 }

@@ -4,7 +4,10 @@
 
 mod activation;
 mod files;
+mod storage;
 mod text;
+
+pub use storage::{Storage, conversion_shader};
 
 use crate::activation::Activation;
 use crate::kernel::{self, Kernel, Slot, SlotUse};
@@ -127,6 +130,8 @@ pub struct Variant {
     pub zero_centered_weight: bool,
     /// What is applied last; none in kernels that need not know.
     pub activation: Activation,
+    /// How data are stored; F32 in kernels that have none.
+    pub storage: Storage,
     /// Optional slots that are there.
     pub optional: Slots,
 }
@@ -183,8 +188,10 @@ impl Dialect {
 /// wgpu refuses a buffer that one dispatch both reads as read-only and writes.
 #[must_use]
 pub fn wgsl(kernel: Kernel, variant: &Variant, shared: bool, dialect: Dialect) -> String {
-    let mut text = dialect.directives(variant.tile.team).to_owned();
+    let mut text = variant.storage.directives(variant.vector).to_owned();
+    text.push_str(dialect.directives(variant.tile.team));
     text.push_str(&text::constants(variant));
+    text.push_str(&variant.storage.conversions(variant.vector));
     if !variant.is_alone() {
         text.push_str(&activation::text(kernel, variant));
     }

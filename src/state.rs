@@ -80,7 +80,7 @@ impl Layer {
         }
         let num_batches_tracked = match self.num_batches_tracked_tensor() {
             Some(counter) => {
-                let count = counter.to_vec_u32_async().await?;
+                let count = counter.to_vec_of_async::<u32>().await?;
                 Some(count.iter().map(|&n| u64::from(n)).sum())
             }
             None => None,
@@ -131,7 +131,7 @@ impl Layer {
                 tensor.write(values)?;
             }
         }
-        counter.map_or(Ok(()), |counter| counter.write_u32(&[batches]))
+        counter.map_or(Ok(()), |counter| counter.write(&[batches]))
     }
 
     /// Sets the running statistics to those of a new layer: mean 0, variance 1, no batches.
@@ -146,6 +146,6 @@ impl Layer {
             }
         }
         let counter = self.num_batches_tracked_tensor();
-        counter.map_or(Ok(()), |counter| counter.write_u32(&[0]))
+        counter.map_or(Ok(()), |counter| counter.write(&[0]))
     }
 }

@@ -2,21 +2,14 @@
 
 use std::sync::Arc;
 
+use half::{bf16, f16};
+
 use crate::context::Context;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::ops;
 use crate::readback;
 use crate::scope::scoped;
-
-/// The type of a tensor's elements, four bytes each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DType {
-    /// 32-bit floating point: data, parameters and statistics.
-    F32,
-    /// 32-bit unsigned integer: the number of batches tracked.
-    U32,
-}
 
 /// A contiguous tensor in a [`wgpu::Buffer`]: several may lie in one buffer.
 ///
@@ -31,32 +24,73 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A new tensor with the values of `data` in row-major order.
+    /// A new tensor with the values of `data` in row-major order, and their type.
+    ///
+    /// ```no_run
+    /// use wgpu_norm::half::bf16;
+    /// use wgpu_norm::{Context, LayerNorm, Layer, Mode, Tensor};
+    /// # fn main() -> wgpu_norm::Result<()> {
+    /// let context = Context::new()?;
+    /// let values: Vec<bf16> = (0..21).map(|i| bf16::from_f32(0.5 * i as f32)).collect();
+    /// let input = Tensor::from_slice(&context, &values, &[3, 7])?;
+    /// let layer = Layer::new(&context, LayerNorm::new(&[7]))?;
+    /// let output = layer.forward(&input, Mode::EVAL)?.output; // bf16 as well
+    /// let bits: Vec<bf16> = output.to_vec_of()?;
+    /// let values: Vec<f32> = output.to_vec()?; // the same values
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Length`] if `data` does not have as many elements as `shape`, [`Error::Limit`] if they are too many for
     /// the device, [`Error::OutOfMemory`] if it has no room.
-    pub fn from_slice(context: &Context, data: &[f32], shape: &[usize]) -> Result<Self> {
-        let tensor = Self::uninit(context, shape)?;
+    pub fn from_slice<T: Element>(context: &Context, data: &[T], shape: &[usize]) -> Result<Self> {
+        let tensor = Self::uninit_of(context, T::DTYPE, shape)?;
         tensor.write(data)?;
         Ok(tensor)
     }
 
-    /// A new tensor whose values do not matter, because they will be written (they are zeros).
+    /// A new tensor with the values of `data` in row-major order, rounded to `dtype` on the CPU.
+    ///
+    /// # Errors
+    /// Those of [`Tensor::from_slice`], and [`Error::DType`] if `dtype` is U32.
+    pub fn from_f32(
+        context: &Context,
+        dtype: DType,
+        data: &[f32],
+        shape: &[usize],
+    ) -> Result<Self> {
+        match dtype {
+            DType::F16 => {
+                let data: Vec<f16> = data.iter().map(|&value| f16::from_f32(value)).collect();
+                Self::from_slice(context, &data, shape)
+            }
+            DType::BF16 => {
+                let data: Vec<bf16> = data.iter().map(|&value| bf16::from_f32(value)).collect();
+                Self::from_slice(context, &data, shape)
+            }
+            dtype => {
+                expect("the new tensor", DType::F32, dtype)?;
+                Self::from_slice(context, data, shape)
+            }
+        }
+    }
+
+    /// A new tensor of F32 whose values do not matter, because they will be written (they are zeros).
     ///
     /// # Errors
     /// [`Error::Limit`] if the elements are too many for the device, [`Error::OutOfMemory`] if it has no room.
     pub fn uninit(context: &Context, shape: &[usize]) -> Result<Self> {
-        Self::with_dtype(context, shape, DType::F32)
+        Self::uninit_of(context, DType::F32, shape)
     }
 
-    /// A new tensor of `value`s.
+    /// A new tensor of `value`s, of their type.
     ///
     /// # Errors
     /// Those of [`Tensor::uninit`].
-    pub fn full(context: &Context, shape: &[usize], value: f32) -> Result<Self> {
-        let tensor = Self::uninit(context, shape)?;
-        if value != 0.0 {
+    pub fn full<T: Element>(context: &Context, shape: &[usize], value: T) -> Result<Self> {
+        let tensor = Self::uninit_of(context, T::DTYPE, shape)?;
+        if bytemuck::bytes_of(&value).iter().any(|&byte| byte != 0) {
             tensor.write(&vec![value; tensor.len()])?;
         }
         Ok(tensor)
@@ -67,12 +101,16 @@ impl Tensor {
     /// # Errors
     /// [`Error::OutOfMemory`] if the device has no room.
     pub fn counter(context: &Context) -> Result<Self> {
-        Self::with_dtype(context, &[1], DType::U32)
+        Self::uninit_of(context, DType::U32, &[1])
     }
 
-    fn with_dtype(context: &Context, shape: &[usize], dtype: DType) -> Result<Self> {
+    /// [`Tensor::uninit`] for elements of type `dtype`.
+    ///
+    /// # Errors
+    /// Those of [`Tensor::uninit`].
+    pub fn uninit_of(context: &Context, dtype: DType, shape: &[usize]) -> Result<Self> {
         context.check_lost()?;
-        let bytes = 4 * ops::elements(shape)? as u64;
+        let bytes = dtype.bytes(ops::elements(shape)? as u64);
         fits(context, shape, bytes)?;
         let buffer = new_buffer(context, "wgpu-norm.tensor", bytes)?;
         Ok(Self {
@@ -86,6 +124,8 @@ impl Tensor {
 
     /// The tensor of `shape` that begins `offset` bytes into the caller's `buffer`. The buffer stays the caller's:
     /// nothing is written but what is asked for.
+    ///
+    /// An odd number of 16-bit elements takes two bytes more, [`Tensor::byte_len`]: no pass changes these.
     ///
     /// # Errors
     /// [`Error::BufferUsage`] if the buffer is not a storage buffer that can be copied from and to, [`Error::Alignment`] if the offset is not a
@@ -121,7 +161,7 @@ impl Tensor {
         if !offset.is_multiple_of(alignment) {
             return Err(Error::Alignment { offset, alignment });
         }
-        let needed = 4 * ops::elements(shape)? as u64;
+        let needed = dtype.bytes(ops::elements(shape)? as u64);
         fits(context, shape, needed)?;
         if offset
             .checked_add(needed)
@@ -144,23 +184,13 @@ impl Tensor {
 
     /// Replaces the values, before all work that is submitted later.
     ///
-    /// # Errors
-    /// [`Error::Length`] if `data` does not have as many elements as the tensor.
-    pub fn write(&self, data: &[f32]) -> Result<()> {
-        self.write_pod(DType::F32, data)
-    }
-
-    /// [`Tensor::write`] for a tensor of [`DType::U32`].
+    /// Of an odd number of 16-bit elements the two bytes behind the last one become zeros: buffers are written in words.
     ///
     /// # Errors
-    /// [`Error::Length`] if `data` does not have as many elements as the tensor.
-    pub fn write_u32(&self, data: &[u32]) -> Result<()> {
-        self.write_pod(DType::U32, data)
-    }
-
-    fn write_pod<T: bytemuck::Pod>(&self, dtype: DType, data: &[T]) -> Result<()> {
+    /// [`Error::Length`] if `data` does not have as many elements as the tensor, [`Error::DType`] if they are of another type.
+    pub fn write<T: Element>(&self, data: &[T]) -> Result<()> {
         self.context.check_lost()?;
-        self.expect_dtype(dtype)?;
+        self.expect_dtype(T::DTYPE)?;
         if data.len() != self.len() {
             return Err(Error::Length {
                 shape: self.shape.to_vec(),
@@ -169,20 +199,28 @@ impl Tensor {
             });
         }
         let bytes: &[u8] = bytemuck::cast_slice(data);
+        let (words, rest) = bytes.split_at(bytes.len() - bytes.len() % 4);
+        let (queue, end) = (self.context.queue(), self.offset + words.len() as u64);
         scoped(self.context.device(), "a write", bytes.len() as u64, || {
-            self.context
-                .queue()
-                .write_buffer(&self.buffer, self.offset, bytes);
+            queue.write_buffer(&self.buffer, self.offset, words);
+            if let &[low, high] = rest {
+                queue.write_buffer(&self.buffer, end, &[low, high, 0, 0]);
+            }
         })
     }
 
-    /// Waits for all work submitted so far and copies the values to the CPU. Blocks; in browsers use [`Tensor::to_vec_async`].
+    /// Waits for all work submitted so far and copies the values to the CPU, those of 16 bits as the same numbers in f32. Blocks; in
+    /// browsers use [`Tensor::to_vec_async`].
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] if the device is lost, [`Error::OutOfMemory`] if there is no room for the copy.
+    /// [`Error::DType`] if they are of type U32, [`Error::DeviceLost`] if the device is lost, [`Error::OutOfMemory`] if there is no room for
+    /// the copy.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
-        self.expect_dtype(DType::F32)?;
-        readback::blocking(self)
+        match self.dtype {
+            DType::F16 => Ok(wide(self.to_vec_of::<f16>()?)),
+            DType::BF16 => Ok(wide(self.to_vec_of::<bf16>()?)),
+            _ => self.to_vec_of(),
+        }
     }
 
     /// [`Tensor::to_vec`] without blocking.
@@ -190,40 +228,33 @@ impl Tensor {
     /// # Errors
     /// Those of [`Tensor::to_vec`].
     pub async fn to_vec_async(&self) -> Result<Vec<f32>> {
-        self.expect_dtype(DType::F32)?;
-        readback::cooperative(self).await
+        match self.dtype {
+            DType::F16 => Ok(wide(self.to_vec_of_async::<f16>().await?)),
+            DType::BF16 => Ok(wide(self.to_vec_of_async::<bf16>().await?)),
+            _ => self.to_vec_of_async().await,
+        }
     }
 
-    /// [`Tensor::to_vec`] for a tensor of [`DType::U32`].
+    /// [`Tensor::to_vec`] for elements of type `T`, which must be the tensor's.
     ///
     /// # Errors
-    /// Those of [`Tensor::to_vec`].
-    pub fn to_vec_u32(&self) -> Result<Vec<u32>> {
-        self.expect_dtype(DType::U32)?;
+    /// [`Error::DType`] if it is not, and those of [`Tensor::to_vec`].
+    pub fn to_vec_of<T: Element>(&self) -> Result<Vec<T>> {
+        self.expect_dtype(T::DTYPE)?;
         readback::blocking(self)
     }
 
-    /// [`Tensor::to_vec_u32`] without blocking.
+    /// [`Tensor::to_vec_of`] without blocking.
     ///
     /// # Errors
-    /// Those of [`Tensor::to_vec`].
-    pub async fn to_vec_u32_async(&self) -> Result<Vec<u32>> {
-        self.expect_dtype(DType::U32)?;
+    /// Those of [`Tensor::to_vec_of`].
+    pub async fn to_vec_of_async<T: Element>(&self) -> Result<Vec<T>> {
+        self.expect_dtype(T::DTYPE)?;
         readback::cooperative(self).await
     }
 
-    pub(crate) fn expect_dtype(&self, dtype: DType) -> Result<()> {
-        if self.dtype == dtype {
-            return Ok(());
-        }
-        Err(Error::Value {
-            name: "the element type",
-            expected: match dtype {
-                DType::F32 => "F32",
-                DType::U32 => "U32",
-            },
-            got: format!("{:?}", self.dtype),
-        })
+    fn expect_dtype(&self, dtype: DType) -> Result<()> {
+        expect("the tensor", dtype, self.dtype)
     }
 
     /// The sizes of its dimensions.
@@ -272,11 +303,26 @@ impl Tensor {
         &self.context
     }
 
-    /// Its size in bytes.
+    /// The bytes that it takes in its buffer: those of its elements, rounded up to a multiple of 4.
     #[must_use]
     pub fn byte_len(&self) -> u64 {
-        4 * self.len() as u64
+        self.dtype.bytes(self.len() as u64)
     }
+}
+
+fn wide<T: Into<f32>>(values: Vec<T>) -> Vec<f32> {
+    values.into_iter().map(Into::into).collect()
+}
+
+pub(crate) fn expect(tensor: &'static str, expected: DType, got: DType) -> Result<()> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(Error::DType {
+        tensor,
+        expected,
+        got,
+    })
 }
 
 const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE

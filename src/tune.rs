@@ -10,6 +10,7 @@ use std::time::Duration;
 pub(crate) use book::Book;
 
 use crate::context::Context;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ops::{Mode, Norm};
 use crate::strategy::Strategy;
@@ -58,6 +59,17 @@ pub struct Tuning {
     pub backward: Candidate,
 }
 
+impl Tuning {
+    /// Both passes with this strategy.
+    pub(crate) const fn with_strategy(strategy: Strategy) -> Self {
+        let candidate = Candidate::with_strategy(strategy);
+        Self {
+            forward: candidate,
+            backward: candidate,
+        }
+    }
+}
+
 /// What [`Context::autotune`] measured and chose.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuned {
@@ -103,9 +115,23 @@ impl Context {
     /// # Errors
     /// Those of [`Plan::new`], [`Error::OutOfMemory`], [`Error::DeviceLost`]. Nothing is remembered then.
     pub fn autotune(&self, norm: impl Into<Norm>, shape: &[usize], mode: Mode) -> Result<Tuned> {
+        self.autotune_of(DType::F32, norm, shape, mode)
+    }
+
+    /// [`Context::autotune`] for plans of another type of data.
+    ///
+    /// # Errors
+    /// Those of [`Plan::of_dtype`], and of [`Context::autotune`].
+    pub fn autotune_of(
+        &self,
+        dtype: DType,
+        norm: impl Into<Norm>,
+        shape: &[usize],
+        mode: Mode,
+    ) -> Result<Tuned> {
         let norm = norm.into();
-        let tuned = measure::tuned(self, &norm, shape, mode)?;
-        let key = book::key(&norm, shape, mode);
+        let tuned = measure::tuned(self, &norm, shape, dtype, mode)?;
+        let key = book::key(&norm, shape, dtype, mode);
         self.book().insert(self.caps(), key, tuned.tuning);
         Ok(tuned)
     }
@@ -140,12 +166,12 @@ impl Context {
     }
 
     /// How a plan for this problem is to compute its passes: as was measured, or as the ladder says.
-    pub(crate) fn tuning(&self, norm: &Norm, shape: &[usize], mode: Mode) -> Tuning {
+    pub(crate) fn tuning(&self, norm: &Norm, shape: &[usize], dtype: DType, mode: Mode) -> Tuning {
         let book = self.book();
         if book.is_empty() {
             return Tuning::default();
         }
-        book.get(self.caps(), &book::key(norm, shape, mode))
+        book.get(self.caps(), &book::key(norm, shape, dtype, mode))
     }
 }
 

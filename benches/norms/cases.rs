@@ -1,7 +1,7 @@
 //! Which norms on which shapes, and the passes of each.
 
 use wgpu_norm::check::Case;
-use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
+use wgpu_norm::{BatchNorm, DType, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 
 use crate::Result;
 
@@ -31,12 +31,12 @@ impl Pass {
     }
 
     /// The bytes that must be moved at least: the input in and the output out; backward also the gradient in.
-    pub(crate) fn bytes(self, shape: &[usize]) -> u64 {
+    pub(crate) fn bytes(self, problem: &Problem) -> u64 {
         let tensors = match self {
             Self::Forward | Self::Eval => 2,
             Self::Backward => 3,
         };
-        tensors * tensor_bytes(shape)
+        tensors * problem.dtype.size() * problem.shape.iter().product::<usize>() as u64
     }
 }
 
@@ -46,7 +46,15 @@ pub(crate) fn shape_name(shape: &[usize]) -> String {
     sizes.join("x")
 }
 
-/// Of one tensor.
+/// A shape and, if it is not F32, its type: such as `4096x768-bf16`.
+pub(crate) fn size_name(shape: &[usize], dtype: DType) -> String {
+    match dtype {
+        DType::F32 => shape_name(shape),
+        dtype => format!("{}-{}", shape_name(shape), dtype.name()),
+    }
+}
+
+/// Of one tensor of F32.
 pub(crate) fn tensor_bytes(shape: &[usize]) -> u64 {
     4 * shape.iter().product::<usize>() as u64
 }
@@ -56,6 +64,7 @@ pub(crate) fn tensor_bytes(shape: &[usize]) -> u64 {
 pub(crate) struct Problem {
     pub(crate) norm: Norm,
     pub(crate) shape: Vec<usize>,
+    pub(crate) dtype: DType,
 }
 
 impl Problem {
@@ -63,7 +72,12 @@ impl Problem {
         Self {
             norm: norm.into(),
             shape: shape.to_vec(),
+            dtype: DType::F32,
         }
+    }
+
+    pub(crate) fn size_name(&self) -> String {
+        size_name(&self.shape, self.dtype)
     }
 
     /// Such as `batch_norm/forward`.
@@ -82,7 +96,7 @@ impl Problem {
 
     /// Never constant values: some implementations are fast on these, and gradients vanish.
     pub(crate) fn case(&self, mode: Mode) -> Result<Case> {
-        Ok(Case::random(&self.norm, mode, &self.shape, 1)?)
+        Ok(Case::random(&self.norm, mode, &self.shape, 1)?.with_dtype(self.dtype))
     }
 }
 
@@ -99,6 +113,10 @@ pub(crate) fn problems(fraction: usize) -> Vec<Problem> {
     ];
     problems.extend(rows.map(layer));
     problems.extend(rows.map(rms));
+    for dtype in [DType::F16, DType::BF16] {
+        let halves = [batch([32, 64, 56, 56]), layer([4096, 768])];
+        problems.extend(halves.map(|problem| Problem { dtype, ..problem }));
+    }
     for problem in &mut problems {
         problem.shape[0] = (problem.shape[0] / fraction).max(2);
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use wgpu_norm::check::{self, Case};
 use wgpu_norm::{BackwardTensors, Context, ForwardTensors, Layer, Plan, State, Tensor, wgpu};
 
-use super::cases::{Pass, shape_name};
+use super::cases::{Pass, size_name};
 use super::machine::Machine;
 use super::timer::Timer;
 use crate::Result;
@@ -49,8 +49,11 @@ pub(crate) struct FirstUse {
 
 impl Gpu {
     /// Compares all results with the reference, and those of the tensors that are timed with these.
-    pub(crate) fn verified(machine: &Machine, case: &Case) -> Result<(Self, FirstUse)> {
-        let sets = machine.gpu_sets(Pass::Forward.bytes(&case.shape));
+    pub(crate) fn verified(
+        machine: &Machine,
+        case: &Case,
+        sets: usize,
+    ) -> Result<(Self, FirstUse)> {
         let gpu = Self::new(&machine.context, case, sets)?;
         let first_use = gpu.first_use(case)?;
         let context = gpu.layer.context();
@@ -115,7 +118,7 @@ impl Gpu {
             } else {
                 "eval"
             },
-            shape: shape_name(&case.shape),
+            shape: size_name(&case.shape, case.dtype),
             first: use_once()?,
             second: use_once()?,
             pipelines: self.layer.context().pipeline_count(),
@@ -187,12 +190,20 @@ impl Gpu {
 
 impl Set {
     fn new(context: &Context, case: &Case) -> Result<Self> {
+        let tensor = |values: &[f32]| Tensor::from_f32(context, case.dtype, values, &case.shape);
+        let poison = vec![f32::NAN; case.input.len()];
         Ok(Self {
-            plan: Plan::new(context, case.norm.clone(), &case.shape, case.mode)?,
-            input: Tensor::from_slice(context, &case.input, &case.shape)?,
-            output: poisoned(context, &case.shape)?,
-            grad_output: Tensor::from_slice(context, &case.grad_output, &case.shape)?,
-            grad_input: poisoned(context, &case.shape)?,
+            plan: Plan::of_dtype(
+                context,
+                case.dtype,
+                case.norm.clone(),
+                &case.shape,
+                case.mode,
+            )?,
+            input: tensor(&case.input)?,
+            output: tensor(&poison)?,
+            grad_output: tensor(&case.grad_output)?,
+            grad_input: tensor(&poison)?,
         })
     }
 }

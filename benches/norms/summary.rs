@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::cases::{Pass, Problem, shape_name};
+use super::cases::{Pass, Problem};
 use super::gpu::FirstUse;
 use super::machine::{self, Machine};
 use super::{chart, host};
@@ -61,7 +61,7 @@ impl Beside {
 }
 
 fn key(problem: &Problem, pass: Pass) -> String {
-    format!("{}/{}", problem.group(pass), shape_name(&problem.shape))
+    format!("{}/{}", problem.group(pass), problem.size_name())
 }
 
 /// Where criterion saves, and since when.
@@ -106,12 +106,12 @@ impl Saved {
         let mut rows = Vec::new();
         for problem in problems {
             for &pass in problem.passes() {
-                let shape = shape_name(&problem.shape);
+                let shape = problem.size_name();
                 let median = |what| self.median(&problem.group(pass), &shape, what);
                 let row = Row {
                     op: problem.norm.name(),
                     pass,
-                    bytes: pass.bytes(&problem.shape),
+                    bytes: pass.bytes(problem),
                     gpu: median("gpu")?,
                     copy: median("copy")?,
                     cpu: median("cpu")?,

@@ -3,9 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use wgpu_norm::check::{self, Case, Results, Row};
-use wgpu_norm::geometry::Residual;
-use wgpu_norm::reference::{self, Parameters};
+use wgpu_norm::check::{self, Results, Row};
 use wgpu_norm::{Context, Error};
 
 use crate::reader::{self, Content, FileCase, Result};
@@ -99,95 +97,17 @@ fn run_file(context: &Context, path: &Path, dump: Option<&Path>) -> Result<Verdi
 }
 
 fn compare(file: &FileCase, got: &Results) -> Result<Verdict> {
-    let mut worst: Option<Row> = None;
-    for (&name, want) in &file.expected {
-        let values = got.get(name).map_or(&[][..], Vec::as_slice);
-        let scale = scale(&file.case, name).map_err(|error| error.to_string())?;
-        let row = Row::new(String::new(), name, values, want, scale);
-        if worst.as_ref().is_none_or(|worst| row.error > worst.error) {
-            worst = Some(row);
-        }
-    }
-    let Some(Row { tensor, error, .. }) = worst else {
+    let report = check::compare(&file.case, got, &file.expected);
+    let report = report.map_err(|error| error.to_string())?;
+    let Some(Row { tensor, error, .. }) = report.worst_row() else {
         return Ok(Verdict::Passed("(nothing to compare with)".to_owned()));
     };
     let text = format!("{error:.1e} ({tensor})");
-    Ok(if error <= TOLERANCE {
+    Ok(if *error <= TOLERANCE {
         Verdict::Passed(text)
     } else {
         Verdict::Failed(text)
     })
-}
-
-/// What rounding errors of a result are relative to, where it is a sum or a difference that may cancel out:
-/// the size of its terms. In f64, from the inputs.
-fn scale(case: &Case, tensor: &str) -> wgpu_norm::Result<f64> {
-    let optional = |values: &Option<Vec<f32>>| values.as_deref().map(wide);
-    let parameters = Parameters {
-        weight: optional(&case.weight),
-        bias: optional(&case.bias),
-        running_mean: optional(&case.running_mean),
-        running_var: optional(&case.running_var),
-        num_batches_tracked: case.num_batches_tracked.into(),
-    };
-    let input = normalized_input(case);
-    let forward = reference::forward(&case.norm, case.mode, &case.shape, &input, &parameters)?;
-    let rstd = |var: &f64| {
-        let sum = var + case.norm.eps();
-        if sum == 0.0 { 0.0 } else { sum.sqrt().recip() }
-    };
-    let rstd: Vec<f64> = forward.var.iter().map(rstd).collect();
-    let rstd = root_mean_square(&rstd);
-    let center = if case.norm.zero_centered_weight() {
-        1.0
-    } else {
-        0.0
-    };
-    let weight = parameters.weight.as_deref().map_or(1.0, |weight| {
-        root_mean_square(
-            &weight
-                .iter()
-                .map(|weight| center + weight)
-                .collect::<Vec<_>>(),
-        )
-    });
-    let gradient = norm(&wide(&case.grad_output));
-    // The sum with a residual is rounded to f32, by at most half a unit: a 32nd of the tolerance.
-    let of_sum = match case.norm.residual_place() {
-        Residual::Before if case.residual.is_some() => rstd * root_mean_square(&input) / 16.0,
-        _ => 0.0,
-    };
-    Ok(match tensor {
-        "output" => of_sum * weight * (input.len() as f64).sqrt(),
-        "grad_weight" => gradient * of_sum.max(1.0),
-        "grad_bias" => gradient,
-        "grad_residual" if of_sum == 0.0 => gradient,
-        "grad_input" | "grad_residual" => rstd * weight * gradient * of_sum.max(1.0),
-        _ => 0.0,
-    })
-}
-
-/// The input, or its sum with a residual that is added before the norm.
-fn normalized_input(case: &Case) -> Vec<f64> {
-    let mut input = wide(&case.input);
-    if let (Some(residual), Residual::Before) = (&case.residual, case.norm.residual_place()) {
-        for (x, residual) in input.iter_mut().zip(residual) {
-            *x += f64::from(*residual);
-        }
-    }
-    input
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&value| value.into()).collect()
-}
-
-fn norm(values: &[f64]) -> f64 {
-    values.iter().map(|value| value * value).sum::<f64>().sqrt()
-}
-
-fn root_mean_square(values: &[f64]) -> f64 {
-    norm(values) / (values.len().max(1) as f64).sqrt()
 }
 
 /// Names in a hostile file may be long and hold control characters.

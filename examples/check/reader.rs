@@ -12,7 +12,9 @@ use std::path::Path;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use wgpu_norm::DType;
 use wgpu_norm::check::Case;
+use wgpu_norm::half::{bf16, f16};
 
 use settings::Settings;
 
@@ -140,21 +142,27 @@ impl<'a> Tensors<'a> {
         if !lacks.is_empty() {
             return Ok(Content::Beyond(lacks.join(", ")));
         }
-        let grad_output = self.f32("grad_output", shape)?;
-        let input = self.f32("input", shape)?.unwrap_or_default();
+        let grad_output = self.data("grad_output", shape)?;
+        let input = self.data("input", shape)?.unwrap_or_default();
+        let dtype = match self.view("input").map(|input| input.dtype()) {
+            Some(Dtype::F16) => DType::F16,
+            Some(Dtype::BF16) => DType::BF16,
+            _ => DType::F32,
+        };
         let case = Case {
             norm,
             mode,
             shape: shape.to_vec(),
             strategy: None,
+            dtype,
             weight,
             bias,
             running_mean: mean,
             running_var: var,
             num_batches_tracked: batches as u32,
             grad_output: grad_output.unwrap_or_else(|| vec![0.0; input.len()]),
-            residual: self.f32("residual", shape)?,
-            grad_residual_output: self.f32("grad_residual_output", shape)?,
+            residual: self.data("residual", shape)?,
+            grad_residual_output: self.data("grad_residual_output", shape)?,
             input,
         };
         Ok(Content::Case(Box::new(FileCase {
@@ -169,15 +177,18 @@ impl<'a> Tensors<'a> {
         let mut lacks = Vec::new();
         let input = self.view("input");
         let shape = input.as_ref().map(|input| input.shape().to_vec());
+        let type_of_input = input.map(|input| input.dtype());
         for name in ["input", "residual", "grad_output", "grad_residual_output"] {
             let Some(tensor) = self.view(name) else {
                 continue;
             };
             expect_shape(name, &tensor, shape.as_deref().unwrap_or_default())?;
             match tensor.dtype() {
-                Dtype::F32 => {}
-                Dtype::F16 | Dtype::BF16 => lacks.push(format!("{:?} {name}", tensor.dtype())),
+                Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
                 other => return Err(format!("{name} is {other:?}, not F32, F16 or BF16")),
+            }
+            if let Some(of_input) = type_of_input.filter(|&dtype| dtype != tensor.dtype()) {
+                lacks.push(format!("{:?} {name} of {of_input:?} input", tensor.dtype()));
             }
         }
         Ok(lacks)
@@ -223,6 +234,17 @@ impl<'a> Tensors<'a> {
                 "{name}: one number expected, got {:?}",
                 tensor.shape()
             )),
+        }
+    }
+
+    /// Values of the type of the input, in f32.
+    fn data(&self, name: &str, shape: &[usize]) -> Result<Option<Vec<f32>>> {
+        let of_f16 = |bytes| f16::from_le_bytes(bytes).to_f32();
+        let of_bf16 = |bytes| bf16::from_le_bytes(bytes).to_f32();
+        match self.view(name).map(|tensor| tensor.dtype()) {
+            Some(Dtype::F16) => self.values(name, Dtype::F16, shape, of_f16),
+            Some(Dtype::BF16) => self.values(name, Dtype::BF16, shape, of_bf16),
+            _ => self.f32(name, shape),
         }
     }
 

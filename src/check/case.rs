@@ -1,3 +1,4 @@
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::geometry::Residual;
 use crate::ops::{Mode, Norm};
@@ -14,6 +15,9 @@ pub struct Case {
     pub shape: Vec<usize>,
     /// How groups are reduced; `None` leaves it to the ladder.
     pub strategy: Option<Strategy>,
+    /// How input, gradient of the output and residual are stored, and what is computed like them. [`run`](super::run) rounds the
+    /// values to it first.
+    pub dtype: DType,
     /// Input.
     pub input: Vec<f32>,
     /// Weight, if the norm has one.
@@ -55,6 +59,7 @@ impl Case {
             mode,
             shape: shape.to_vec(),
             strategy: None,
+            dtype: DType::F32,
             weight: parameter(norm.has_weight(), parameters, 1.0, 0.5),
             bias: parameter(norm.has_bias(), parameters, 0.0, 0.5),
             running_mean: parameter(tracks, channels, 0.3, 0.5),
@@ -80,6 +85,20 @@ impl Case {
         self.residual = Some(values());
         let before = self.norm.residual_place() == Residual::Before;
         self.grad_residual_output = before.then(values);
+        self
+    }
+
+    /// The same case with input, gradient of the output and residual stored as `dtype`: rounded to the values that it has.
+    #[must_use]
+    pub fn with_dtype(mut self, dtype: DType) -> Self {
+        let optional = [&mut self.residual, &mut self.grad_residual_output];
+        let data = [&mut self.input, &mut self.grad_output];
+        for values in data.into_iter().chain(optional.into_iter().flatten()) {
+            for value in values {
+                *value = dtype.nearest(*value);
+            }
+        }
+        self.dtype = dtype;
         self
     }
 

@@ -7,6 +7,7 @@ use crate::geometry::Residual;
 use crate::plan::{BackwardTensors, ForwardTensors, Plan, Running};
 use crate::scope::scoped;
 use crate::tensor::Tensor;
+use crate::tune::Tuning;
 
 /// Results by name.
 pub type Results = BTreeMap<&'static str, Vec<f32>>;
@@ -15,15 +16,23 @@ pub type Results = BTreeMap<&'static str, Vec<f32>>;
 /// `mean_low`, `rstd` and `var`, and as far as there are any `running_mean`, `running_var`, `num_batches_tracked`,
 /// `grad_input`, `grad_weight`, `grad_bias`, `residual_output`, `grad_residual`.
 ///
+/// Of 16-bit data the values are those stored, in f32.
+///
 /// Outputs, saved statistics and scratch memory are filled with NaN beforehand: an element that is not written shows.
 ///
 /// # Errors
 /// Those of [`Plan::new`] and of the device.
 pub fn results(context: &Context, case: &Case) -> Result<Results> {
-    let (norm, shape) = (case.norm.clone(), case.shape.as_slice());
-    let plan = match case.strategy {
-        Some(strategy) => Plan::with_strategy(context, norm, shape, case.mode, strategy)?,
-        None => Plan::new(context, norm, shape, case.mode)?,
+    let Case {
+        norm,
+        shape,
+        mode,
+        dtype,
+        ..
+    } = case;
+    let plan = match case.strategy.map(Tuning::with_strategy) {
+        Some(tuning) => Plan::with_tuning(context, norm.clone(), shape, *dtype, *mode, tuning)?,
+        None => Plan::of_dtype(context, *dtype, norm.clone(), shape, *mode)?,
     };
     let tensors = Tensors::new(context, case, &plan)?;
     tensors.run(context, &plan)?;
@@ -60,31 +69,40 @@ impl Tensors {
             case.norm.affine_shape(&case.shape),
             case.norm.parameter_shape(),
         );
-        let tensor = |values: &Option<Vec<f32>>, shape: &[usize]| {
+        let parameter = |values: &Option<Vec<f32>>, shape: &[usize]| {
             let values = values.as_ref();
             values
                 .map(|values| Tensor::from_slice(context, values, shape))
                 .transpose()
         };
         let poisoned = |shape: &[usize]| Tensor::full(context, shape, f32::NAN);
+        let tensor = |values: &[f32]| Tensor::from_f32(context, case.dtype, values, &case.shape);
+        let like_input = || tensor(&vec![f32::NAN; case.input.len()]);
         let gradient = |parameter: &Option<Tensor>| {
             let parameter = parameter.as_ref();
             parameter.map(|_| poisoned(&affine)).transpose()
+        };
+        let data = |values: &Option<Vec<f32>>| {
+            let values = values.as_ref();
+            values.map(|values| tensor(values)).transpose()
         };
         // The sum, or the gradient of what is added after the norm.
         let before = case.norm.residual_place() == Residual::Before;
         let beside = |here| {
             let there = case.residual.as_ref().filter(|_| here);
-            there.map(|_| poisoned(&case.shape)).transpose()
+            there.map(|_| like_input()).transpose()
         };
-        let (weight, bias) = (tensor(&case.weight, &affine)?, tensor(&case.bias, &affine)?);
+        let (weight, bias) = (
+            parameter(&case.weight, &affine)?,
+            parameter(&case.bias, &affine)?,
+        );
         let running = match (
-            tensor(&case.running_mean, &channels)?,
-            tensor(&case.running_var, &channels)?,
+            parameter(&case.running_mean, &channels)?,
+            parameter(&case.running_var, &channels)?,
         ) {
             (Some(mean), Some(var)) => {
                 let num_batches_tracked = Tensor::counter(context)?;
-                num_batches_tracked.write_u32(&[case.num_batches_tracked])?;
+                num_batches_tracked.write(&[case.num_batches_tracked])?;
                 Some(OwnRunning {
                     mean,
                     var,
@@ -94,20 +112,20 @@ impl Tensors {
             _ => None,
         };
         Ok(Self {
-            input: Tensor::from_slice(context, &case.input, &case.shape)?,
-            grad_output: Tensor::from_slice(context, &case.grad_output, &case.shape)?,
+            input: tensor(&case.input)?,
+            grad_output: tensor(&case.grad_output)?,
             grad_weight: gradient(&weight)?,
             grad_bias: gradient(&bias)?,
             weight,
             bias,
             running,
-            residual: tensor(&case.residual, &case.shape)?,
-            grad_residual_output: tensor(&case.grad_residual_output, &case.shape)?,
+            residual: data(&case.residual)?,
+            grad_residual_output: data(&case.grad_residual_output)?,
             residual_output: beside(before)?,
             grad_residual: beside(!before)?,
-            output: poisoned(&case.shape)?,
+            output: like_input()?,
             statistics: poisoned(&plan.statistics_shape())?,
-            grad_input: poisoned(&case.shape)?,
+            grad_input: like_input()?,
         })
     }
 
@@ -206,7 +224,7 @@ impl Tensors {
             }
         }
         if let Some(running) = running {
-            let batches = running.num_batches_tracked.to_vec_u32()?;
+            let batches = running.num_batches_tracked.to_vec_of::<u32>()?;
             let batches = batches.into_iter().map(|count| count as f32).collect();
             results.insert("num_batches_tracked", batches);
         }

@@ -4,14 +4,19 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::case::Case;
+use super::report::Bound;
 use crate::activation::Activation;
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::geometry::Residual;
 use crate::ops::Norm;
 use crate::reference::{self, Block, Parameters};
 
 /// 32 rounding errors of 2⁻²⁴: over the bound on the error of what an activation is applied to.
-const NEAR: f64 = 32.0 / 16_777_216.0;
+const NEAR: f64 = 32.0 * F32_ROUNDOFF;
+
+/// 2⁻²⁴.
+const F32_ROUNDOFF: f64 = 1.0 / 16_777_216.0;
 
 /// The results in f64.
 pub(super) struct Expected {
@@ -26,6 +31,14 @@ pub(super) struct Expected {
     before_activation: f64,
     /// Input and residual have one gradient.
     has_sum: bool,
+    /// How data are stored.
+    dtype: DType,
+    /// About the most by which rounding what lies between forward and backward pass, or two launches, to 16 bits changes x̂.
+    stored_x_hat: f64,
+    /// ... and the gradient before the activation, relative to it.
+    stored_gradient: f64,
+    /// ‖output‖ where x̂ is 1 everywhere.
+    unit_output: f64,
 }
 
 /// The inputs of a case in f64.
@@ -103,6 +116,15 @@ impl<'a> Wide<'a> {
         Some(weight.iter().map(|weight| center + weight).collect())
     }
 
+    /// The sum of input and residual is stored, and where it is read again x̂ comes from what was stored.
+    fn stored_x_hat(&self, rstd: &[f64], roundoff: f64) -> f64 {
+        if self.case.residual.is_none() || self.residual.is_some() {
+            return 0.0;
+        }
+        let largest = |values: &[f64]| values.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+        roundoff * largest(&self.input) * largest(rstd)
+    }
+
     /// What the activation is applied to.
     fn before_activation(&self) -> Result<Vec<f64>> {
         let alone = self.case.norm.clone().with_activation(Activation::None);
@@ -112,15 +134,20 @@ impl<'a> Wide<'a> {
 
 impl Expected {
     pub(super) fn new(case: &Case) -> Result<Self> {
+        Self::with_rounded_sum(case, case.dtype.unit_roundoff())
+    }
+
+    /// To compare with what somebody else computed from the sum of input and residual as it was before it was stored.
+    pub(super) fn of_exact_sum(case: &Case) -> Result<Self> {
+        Self::with_rounded_sum(case, case.dtype.unit_roundoff().max(F32_ROUNDOFF))
+    }
+
+    fn with_rounded_sum(case: &Case, roundoff: f64) -> Result<Self> {
         let wide = Wide::new(case);
         let forward = wide.forward(&case.norm, &wide.parameters)?;
         let backward = wide.backward()?;
-        let eps = case.norm.eps();
-        let rstd = |var: &f64| match var + eps {
-            0.0 => 0.0,
-            sum => sum.sqrt().recip(),
-        };
-        let rstd: Vec<f64> = forward.var.iter().map(rstd).collect();
+        let rstd = rstd(case, &forward.var);
+        let stored_x_hat = wide.stored_x_hat(&rstd, roundoff);
         let most = case.norm.activation().lipschitz();
         let weight = wide.weight().map_or(1.0, |weight| mean_square(&weight));
         let squares = mean_square(&rstd) * weight * mean_square(&wide.grad_output);
@@ -157,11 +184,41 @@ impl Expected {
             grad_weight: most * grad_weight_size(&wide)?,
             before_activation,
             has_sum,
+            dtype: case.dtype,
+            stored_x_hat,
+            stored_gradient: if wide.residual.is_some() {
+                case.dtype.unit_roundoff()
+            } else {
+                0.0
+            },
+            unit_output: most * weight * (case.input.len() as f64).sqrt(),
         })
     }
 
+    /// How far a result may be off.
+    pub(super) fn bound(&self, tensor: &str) -> Bound {
+        let scale = self.scale(tensor);
+        let dtype = match tensor {
+            "output" | "grad_input" | "residual_output" | "grad_residual" => self.dtype,
+            _ => DType::F32,
+        };
+        let slack = match tensor {
+            "output" => 2.0 * self.stored_x_hat * self.unit_output,
+            // Through x̂ itself and through the slope of the activation.
+            "grad_input" | "grad_weight" | "grad_bias" | "grad_residual" => {
+                (8.0 * self.stored_x_hat + 2.0 * self.stored_gradient) * scale
+            }
+            _ => 0.0,
+        };
+        Bound {
+            scale,
+            dtype,
+            slack,
+        }
+    }
+
     /// What rounding errors of a tensor are relative to, where it is small beside what it is made from.
-    pub(super) fn scale(&self, tensor: &str) -> f64 {
+    fn scale(&self, tensor: &str) -> f64 {
         match tensor {
             "output" => self.before_activation,
             "grad_input" => self.grad_input,
@@ -184,16 +241,29 @@ impl Expected {
         let largest = |values: &[f64]| values.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
         let weight = wide.weight().map_or(1.0, |weight| largest(&weight));
         let bias = wide.parameters.bias.as_deref().map_or(0.0, largest);
+        let forward = wide.forward(&case.norm, &wide.parameters)?;
+        let near =
+            NEAR + 2.0 * wide.stored_x_hat(&rstd(case, &forward.var), case.dtype.unit_roundoff());
         let mut case = case.clone();
         for (k, x) in wide.before_activation()?.into_iter().enumerate() {
             let residual = wide.residual.as_ref().map_or(0.0, |r| r[k].abs());
             // Near 0 weight * x̂ is as large as what it cancels with.
-            if x.abs() <= NEAR * (weight + 2.0 * (bias + residual)) {
+            if x.abs() <= near * (weight + 2.0 * (bias + residual)) {
                 case.grad_output[k] = 0.0;
             }
         }
         Ok(Cow::Owned(case))
     }
+}
+
+/// 1 / sqrt(var + eps), or 0.
+fn rstd(case: &Case, var: &[f64]) -> Vec<f64> {
+    let eps = case.norm.eps();
+    let of = |var: &f64| match var + eps {
+        0.0 => 0.0,
+        sum => sum.sqrt().recip(),
+    };
+    var.iter().map(of).collect()
 }
 
 /// ‖`grad_output` · x̂‖.

@@ -26,20 +26,21 @@ impl Problem {
     /// weights of its own,
     /// or if there would be more than 1,024 slices.
     pub fn slices(&self, caps: &Caps) -> Result<Vec<Slice>> {
-        if 4 * u64::from(self.elements) <= caps.max_binding_size {
+        if self.dtype.bytes(self.elements.into()) <= caps.max_binding_size {
             return Ok(vec![self.whole()]);
         }
         if self.per_sample {
             return Err(Error::Limit {
                 what: "a tensor with weights of each sample".to_owned(),
-                needed: 4 * u64::from(self.elements),
+                needed: self.dtype.bytes(self.elements.into()),
                 limit: "max_storage_buffer_binding_size",
                 allowed: caps.max_binding_size,
             });
         }
         // A binding begins at a multiple of the alignment, up to so many bytes before its slice.
         let bytes = caps.max_binding_size - u64::from(caps.offset_alignment);
-        let most = (bytes / 4) as u32;
+        let size = self.dtype.size();
+        let most = (bytes / size) as u32;
         let rows = self.channels.runs;
         let row = self.elements / rows;
         if row <= most {
@@ -63,7 +64,7 @@ impl Problem {
         if step == 0 {
             return Err(Error::Limit {
                 what: "a group, or a channel of one sample".to_owned(),
-                needed: 4 * u64::from(unit) * u64::from(self.channels.run_length),
+                needed: size * u64::from(unit) * u64::from(self.channels.run_length),
                 limit: "max_storage_buffer_binding_size",
                 allowed: bytes,
             });

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use super::{Inputs, Layer, OutputGradients};
 use crate::activation::Activation;
+use crate::context::Context;
+#[cfg(doc)]
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::geometry::Residual;
 use crate::ops::Mode;
@@ -44,6 +47,11 @@ impl Saved {
     pub const fn statistics(&self) -> &Tensor {
         &self.statistics
     }
+
+    /// A place for a gradient like what was normalized.
+    fn new_gradient(&self, context: &Context) -> Result<Tensor> {
+        Tensor::uninit_of(context, self.input.dtype(), self.input.shape())
+    }
 }
 
 /// What a backward pass gives.
@@ -69,10 +77,10 @@ struct Places<'a> {
 }
 
 impl Layer {
-    /// Normalizes an input into a new tensor, and submits that work. `inputs` is an `&Tensor`, or [`Inputs`] with what goes in with it.
+    /// Normalizes an input, of any type of [`DType::DATA`], into a new tensor of the same type, and submits that work. `inputs` is an `&Tensor`, or [`Inputs`] with what goes in with it.
     ///
     /// # Errors
-    /// Those of [`Plan::new`] and [`Plan::forward`]; the layer is unchanged then.
+    /// Those of [`Plan::of_dtype`] and [`Plan::forward`]; the layer is unchanged then.
     pub fn forward<'a>(&'a self, inputs: impl Into<Inputs<'a>>, mode: Mode) -> Result<Forward> {
         self.submitted("wgpu-norm.forward", |encoder| {
             self.record_forward(encoder, inputs, mode)
@@ -92,12 +100,13 @@ impl Layer {
         self.context.check_lost()?;
         let inputs = inputs.into();
         let (input, residual) = (inputs.input, inputs.residual);
-        let plan = self.plan(input.shape(), mode)?;
-        let output = Tensor::uninit(&self.context, input.shape())?;
+        let plan = self.plan_of(input.dtype(), input.shape(), mode)?;
+        let like_input = || Tensor::uninit_of(&self.context, input.dtype(), input.shape());
+        let output = like_input()?;
         let statistics = Tensor::uninit(&self.context, &plan.statistics_shape())?;
         let before = self.norm.residual_place() == Residual::Before;
         let residual_output = match residual {
-            Some(_) if before => Some(Tensor::uninit(&self.context, input.shape())?),
+            Some(_) if before => Some(like_input()?),
             _ => None,
         };
         plan.forward(
@@ -175,9 +184,9 @@ impl Layer {
             let reason = "the forward pass had no residual";
             return Err(Error::Unexpected("grad_residual_output", reason));
         }
-        let grad_input = Tensor::uninit(&self.context, saved.input.shape())?;
+        let grad_input = saved.new_gradient(&self.context)?;
         let through_activation = match saved.residual {
-            Some(_) => Some(Tensor::uninit(&self.context, saved.input.shape())?),
+            Some(_) => Some(saved.new_gradient(&self.context)?),
             None => None,
         };
         let places = Places {
@@ -206,7 +215,7 @@ impl Layer {
     /// # Errors
     /// Those of [`Layer::backward`].
     pub fn backward_input(&self, saved: &Saved, grad_output: &Tensor) -> Result<Tensor> {
-        let grad_input = Tensor::uninit(&self.context, saved.input.shape())?;
+        let grad_input = saved.new_gradient(&self.context)?;
         self.submitted("wgpu-norm.backward_input", |encoder| {
             let places = Places {
                 grad_input: Some(&grad_input),

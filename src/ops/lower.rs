@@ -1,11 +1,12 @@
 //! From a norm and a shape to a [`Problem`]: the only place where norms differ.
 
 use super::{Mode, Norm};
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::geometry::{self, Problem, RunningUpdate, Sizes};
 
 impl Norm {
-    /// What this norm computes on an input of `shape`, or `None` if the input has no elements.
+    /// What this norm computes on an input of `shape`, of F32, or `None` if the input has no elements.
     ///
     /// # Errors
     /// Those of [`Norm::validate_shape`].
@@ -44,6 +45,7 @@ impl Norm {
             });
         Ok(Some(Problem {
             elements,
+            dtype: DType::F32,
             groups: views.groups,
             channels: views.channels,
             centered: !matches!(self, Self::Rms(_)),

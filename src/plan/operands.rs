@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use crate::context::Context;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::Slot;
-use crate::tensor::Tensor;
+use crate::tensor::{self, Tensor};
 
 /// Which tensors a written one may lie over, element on element.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +46,16 @@ struct Operand<'a> {
 #[derive(Debug)]
 pub(super) struct Operands<'a> {
     context: &'a Context,
+    /// The type of input, output, residual and their gradients.
+    dtype: DType,
     operands: [Option<Operand<'a>>; Slot::COUNT],
 }
 
 impl<'a> Operands<'a> {
-    pub(super) fn new<'c: 'a>(context: &'c Context) -> Self {
+    pub(super) fn new<'c: 'a>(context: &'c Context, dtype: DType) -> Self {
         Self {
             context,
+            dtype,
             operands: [None; Slot::COUNT],
         }
     }
@@ -87,7 +91,7 @@ impl<'a> Operands<'a> {
                 got: tensor.shape().to_vec(),
             });
         }
-        tensor.expect_dtype(slot.dtype())?;
+        tensor::expect(slot.name(), slot.dtype(self.dtype), tensor.dtype())?;
         let piece = Piece {
             buffer: tensor.buffer(),
             offset: tensor.offset(),

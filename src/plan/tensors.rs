@@ -115,7 +115,7 @@ impl Plan {
         &'a self,
         tensors: &ForwardTensors<'a>,
     ) -> Result<Operands<'a>> {
-        let mut operands = Operands::new(&self.context);
+        let mut operands = Operands::new(&self.context, self.dtype);
         operands.read(Slot::Input, tensors.input, &self.shape)?;
         let in_place = InPlace::Over(
             &[Slot::Input, Slot::Residual],
@@ -204,7 +204,7 @@ impl Plan {
         &'a self,
         tensors: &BackwardTensors<'a>,
     ) -> Result<Operands<'a>> {
-        let mut operands = Operands::new(&self.context);
+        let mut operands = Operands::new(&self.context, self.dtype);
         operands.read(Slot::Input, tensors.input, &self.shape)?;
         operands.read(
             Slot::Statistics,

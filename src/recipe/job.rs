@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::geometry::{Problem, Slice, Walk};
 use crate::kernel::Kernel;
 use crate::params::Params;
-use crate::source::{Slots, Tile, Variant};
+use crate::source::{Slots, Storage, Tile, Variant};
 use crate::strategy::{self, Layout, Load, Strategy};
 
 /// Which of the two views of a tensor a launch walks.
@@ -241,6 +241,7 @@ impl<'a> Jobs<'a> {
                 cumulative: false,
                 zero_centered_weight: false,
                 activation: Activation::None,
+                storage: Storage::of(self.problem.dtype, self.caps),
                 optional,
             },
             params,
@@ -255,10 +256,12 @@ impl<'a> Jobs<'a> {
         if self.jobs.len() == 1 {
             return (None, 0);
         }
-        let begin = 4 * u64::from(job.first);
+        let dtype = self.problem.dtype;
+        let begin = dtype.size() * u64::from(job.first);
         let aligned = begin - begin % u64::from(self.caps.offset_alignment.max(4));
-        let window = aligned..begin + 4 * u64::from(job.elements);
-        (Some(window), (begin - aligned) as u32 / 4)
+        let before = (begin - aligned) / dtype.size();
+        let window = aligned..aligned + dtype.bytes(before + u64::from(job.elements));
+        (Some(window), before as u32)
     }
 }
 

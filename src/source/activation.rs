@@ -1,6 +1,6 @@
 //! The text of an activation, and the constants that say what surrounds the norm.
 
-use super::Variant;
+use super::{Variant, text};
 use crate::activation::Activation;
 use crate::kernel::{Kernel, Slot};
 
@@ -18,14 +18,6 @@ const fn sections(activation: Activation) -> &'static [&'static str] {
         Activation::Sigmoid => &["exponential", "sigmoids", "sigmoid"],
         Activation::Tanh => &["exponential", "tanh"],
     }
-}
-
-fn section(name: &str) -> &'static str {
-    let text = FILE.split("//= ").find_map(|part| {
-        let (head, text) = part.split_once('\n')?;
-        (head == name).then_some(text)
-    });
-    text.unwrap_or_default()
 }
 
 /// For variants with an activation or a residual.
@@ -51,7 +43,7 @@ pub(super) fn text(kernel: Kernel, variant: &Variant) -> String {
         text += &format!("const {name}: bool = {value};\n");
     }
     for name in sections(variant.activation) {
-        text += section(name);
+        text += text::section(FILE, name);
     }
     text
 }
@@ -64,7 +56,7 @@ mod tests {
     fn every_section_is_there() {
         for activation in Activation::ALL {
             for name in sections(activation) {
-                assert!(section(name).contains("fn "), "{name}");
+                assert!(text::section(FILE, name).contains("fn "), "{name}");
             }
         }
     }

@@ -47,6 +47,15 @@ fn unroll(file: &str, index: &str, bound: &str, count: u32) -> String {
     text
 }
 
+/// The part of a file that begins with the line `//= name`, without it.
+pub(super) fn section(file: &'static str, name: &str) -> &'static str {
+    let text = file.split("//= ").find_map(|part| {
+        let (head, text) = part.split_once('\n')?;
+        (head == name).then_some(text)
+    });
+    text.unwrap_or_default()
+}
+
 pub(super) fn constants(variant: &Variant) -> String {
     let Tile { lanes, teams, team } = variant.tile;
     let min_subgroup = match team {
@@ -126,13 +135,17 @@ pub(super) fn accessors(
         Element::Partial => ("Partial", "Partial"),
         Element::U32 => ("u32", "u32"),
     };
+    let writable = shared || slot.access != Access::Read;
+    let data = variant.storage.binding(name, variant.vector, writable);
+    let [stored_data, load_data, store_data] = data;
+    let stored = if slot.element == Element::Data {
+        &stored_data
+    } else {
+        stored
+    };
     let mut text = String::new();
     if let Some(binding) = binding {
-        let access = if shared || slot.access != Access::Read {
-            "read_write"
-        } else {
-            "read"
-        };
+        let access = if writable { "read_write" } else { "read" };
         let _ = writeln!(
             text,
             "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{stored}>;"
@@ -153,6 +166,7 @@ pub(super) fn accessors(
         _ if slot.slot == Slot::Weight && variant.zero_centered_weight => {
             (format!("1.0 + {value}({name}[i])"), String::new())
         }
+        _ if slot.element == Element::Data => (load_data, store_data),
         // One number for all elements of a vector.
         _ if stored != value => (format!("{value}({name}[i])"), String::new()),
         _ => (format!("{name}[i]"), format!("{name}[i] = value;")),

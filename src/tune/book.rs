@@ -7,6 +7,7 @@ use super::{Candidate, Tuning};
 use crate::activation::Activation;
 use crate::caps::Caps;
 use crate::context::Context;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ops::{Mode, Norm};
 use crate::strategy::Strategy;
@@ -52,7 +53,7 @@ fn of(caps: &Caps) -> String {
 }
 
 /// The problem in words: everything that decides what is launched, so not eps nor the value of momentum.
-pub(super) fn key(norm: &Norm, shape: &[usize], mode: Mode) -> String {
+pub(super) fn key(norm: &Norm, shape: &[usize], dtype: DType, mode: Mode) -> String {
     let sizes = |sizes: &[usize]| {
         let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
         sizes.join("x")
@@ -74,6 +75,9 @@ pub(super) fn key(norm: &Norm, shape: &[usize], mode: Mode) -> String {
     }
     if let Some(samples) = norm.virtual_batch_size() {
         let _ = write!(key, " virtual_batch_size {samples}");
+    }
+    if dtype != DType::F32 {
+        let _ = write!(key, " {}", dtype.name());
     }
     if norm.activation() != Activation::None {
         let _ = write!(key, " {}", norm.activation().name());

@@ -6,6 +6,7 @@ use super::timer::Timer;
 use super::{Candidate, Tuned, Tuning, is_refusal};
 use crate::check::{Case, Tensors};
 use crate::context::Context;
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::{Mode, Norm};
 use crate::plan::Plan;
@@ -31,9 +32,15 @@ enum Pass {
     Backward,
 }
 
-pub(super) fn tuned(context: &Context, norm: &Norm, shape: &[usize], mode: Mode) -> Result<Tuned> {
-    let case = Case::random(norm, mode, shape, 0)?;
-    let ladder = Plan::with_tuning(context, norm.clone(), shape, mode, Tuning::default())?;
+pub(super) fn tuned(
+    context: &Context,
+    norm: &Norm,
+    shape: &[usize],
+    dtype: DType,
+    mode: Mode,
+) -> Result<Tuned> {
+    let case = Case::random(norm, mode, shape, 0)?.with_dtype(dtype);
+    let ladder = Plan::with_tuning(context, norm.clone(), shape, dtype, mode, Tuning::default())?;
     let tensors = Tensors::new(context, &case, &ladder)?;
     let timer = Timer::new(context)?;
     let measured = |pass| {
@@ -75,7 +82,8 @@ fn candidates(case: &Case, ladder: &Plan, pass: Pass) -> Result<Vec<(Candidate, 
             },
         };
         let (norm, shape) = (case.norm.clone(), case.shape.as_slice());
-        let plan = Plan::with_tuning(ladder.context(), norm, shape, case.mode, tuning);
+        let (dtype, mode) = (case.dtype, case.mode);
+        let plan = Plan::with_tuning(ladder.context(), norm, shape, dtype, mode, tuning);
         if is_refusal(&plan) {
             continue;
         }

@@ -12,6 +12,7 @@ mod edges;
 mod errors;
 mod faults;
 mod fidelity;
+mod half;
 mod layers;
 mod memory;
 mod plans;

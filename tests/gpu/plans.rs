@@ -72,7 +72,7 @@ fn a_plan_is_recorded_many_times() {
         .unwrap();
     }
     context().queue().submit([encoder.finish()]);
-    assert_eq!(num_batches_tracked.to_vec_u32().unwrap(), [3]);
+    assert_eq!(num_batches_tracked.to_vec_of::<u32>().unwrap(), [3]);
     let mean = mean.to_vec().unwrap();
     assert!(
         (mean[0] - 6.0).abs() < 1e-5 && mean[1].abs() < 1e-5,

@@ -6,7 +6,7 @@ use wgpu_norm::kernel::Kernel;
 use wgpu_norm::recipe::Step;
 use wgpu_norm::{Caps, Norm, Recipe};
 
-use crate::problems::{Pick, caps, norm, pick, recipe};
+use crate::problems::{Pick, caps, norm, pick, problem, recipe};
 use crate::simulation;
 
 /// Loop iterations of an invocation that lavapipe of Mesa 22.3 runs.
@@ -39,7 +39,7 @@ proptest! {
 }
 
 fn covers(norm: &Norm, shape: &[usize], recipe: &Recipe, caps: &Caps, pick: Pick) {
-    let problem = norm.lower(shape, pick.mode).unwrap().unwrap();
+    let problem = problem(norm, shape, pick).unwrap().unwrap();
     let passes = recipe.steps.chunk_by(|a, b| a.kernel == b.kernel);
     for steps in passes {
         for step in steps {
@@ -59,17 +59,18 @@ fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], ca
     // The task that wrote each partial result.
     let mut partials = vec![None; steps[0].params.plane as usize];
     for (slice, step) in steps.iter().enumerate() {
-        let v = step.variant.vector;
-        let window = step
-            .window
-            .clone()
-            .unwrap_or(0..4 * u64::from(problem.elements));
+        let (v, size) = (step.variant.vector, problem.dtype.size());
+        let bytes = size * u64::from(problem.elements);
+        let window = step.window.clone();
+        let window = window.unwrap_or(0..bytes.next_multiple_of(4));
+        assert_eq!(window.end % 4, 0);
         assert_eq!(window.start % u64::from(caps.offset_alignment), 0);
         assert!(window.end - window.start <= caps.max_binding_size);
         let [x, y] = step.grid(caps);
         let most = simulation::walk(step, x * y, |found| {
-            assert!(u64::from(found.offset + 1) * u64::from(4 * v) <= window.end - window.start);
-            let element = (window.start / 4) as u32 + found.offset * v;
+            let end = u64::from(found.offset + 1) * u64::from(v) * size;
+            assert!(end <= window.end - window.start);
+            let element = (window.start / size) as u32 + found.offset * v;
             for element in element..element + v {
                 let seen = &mut seen[element as usize];
                 assert!(!std::mem::replace(seen, true), "{element} twice: {step:#?}");

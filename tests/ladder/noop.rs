@@ -4,8 +4,8 @@
 use pollster::block_on;
 use rayon::prelude::*;
 use wgpu_norm::check::{Case, results};
-use wgpu_norm::source::{Dialect, Team, wgsl};
-use wgpu_norm::{Caps, Context, Error, Norm, Strategy};
+use wgpu_norm::source::{Dialect, Storage, Team, wgsl};
+use wgpu_norm::{Caps, Context, DType, Error, Norm, Strategy};
 
 use crate::problems::MODES;
 use crate::variants;
@@ -23,10 +23,9 @@ fn noop(caps: &Caps) -> (wgpu::Device, wgpu::Queue) {
     let adapter = block_on(
         wgpu::Instance::new(descriptor).request_adapter(&wgpu::RequestAdapterOptions::default()),
     );
-    let features = match caps.subgroups {
-        Some(_) => wgpu::Features::SUBGROUP,
-        None => wgpu::Features::empty(),
-    };
+    let mut features = wgpu::Features::empty();
+    features.set(wgpu::Features::SUBGROUP, caps.subgroups.is_some());
+    features.set(wgpu::Features::SHADER_F16, caps.shader_f16);
     let device = block_on(adapter.unwrap().request_device(&wgpu::DeviceDescriptor {
         required_features: features,
         required_limits: wgpu::Limits::defaults(),
@@ -39,16 +38,18 @@ fn noop(caps: &Caps) -> (wgpu::Device, wgpu::Queue) {
 
 #[test]
 fn every_variant_makes_a_pipeline() {
-    let (with, _) = noop(&Caps {
-        subgroups: Some((4, 128)),
-        ..Caps::WEBGPU
-    });
-    let (without, _) = noop(&Caps::WEBGPU);
+    let device = |subgroups, shader_f16| {
+        noop(&Caps {
+            subgroups,
+            shader_f16,
+            ..Caps::WEBGPU
+        })
+    };
+    let devices = [false, true].map(|f16| [None, Some((4, 128))].map(|size| device(size, f16)));
     variants::all().par_iter().for_each(|(kernel, variant)| {
-        let device = match variant.tile.team {
-            Team::Subgroup { .. } => &with,
-            _ => &without,
-        };
+        let subgroups = matches!(variant.tile.team, Team::Subgroup { .. });
+        let shader_f16 = variant.storage == Storage::F16;
+        let (device, _) = &devices[usize::from(shader_f16)][usize::from(subgroups)];
         for shared in [false, true] {
             let text = wgsl(*kernel, variant, shared, Dialect::Naga);
             let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -82,20 +83,33 @@ fn every_pass_is_accepted() {
         Some(Strategy::Looped),
         Some(Strategy::Split),
     ];
-    variants::devices().par_iter().for_each(|caps| {
-        let (device, queue) = noop(caps);
-        // wgpu calls this backend a CPU.
-        let context = Context::from_wgpu(device, queue).unwrap();
-        let context = context.with_caps(*caps).unwrap();
-        for (norm, shape) in small_norms() {
-            for (mode, strategy) in MODES.into_iter().flat_map(|m| strategies.map(|s| (m, s))) {
-                let mut case = Case::random(&norm, mode, &shape, 0).unwrap();
-                case.strategy = strategy;
-                match results(&context, &case) {
-                    Err(Error::Strategy { .. }) if strategy.is_some() => {}
-                    result => drop(result.unwrap()),
+    variants::devices()
+        .par_iter()
+        .enumerate()
+        .for_each(|(k, caps)| {
+            let caps = &Caps {
+                shader_f16: k % 2 == 0,
+                ..*caps
+            };
+            let (device, queue) = noop(caps);
+            // wgpu calls this backend a CPU.
+            let context = Context::from_wgpu(device, queue).unwrap();
+            let context = context.with_caps(*caps).unwrap();
+            for (n, (norm, shape)) in small_norms().enumerate() {
+                let runs = MODES.into_iter().flat_map(|m| strategies.map(|s| (m, s)));
+                for (k, (mode, strategy)) in runs.enumerate() {
+                    let case = Case::random(&norm, mode, &shape, 0).unwrap();
+                    // A type of 16 bits beside F32, by turns.
+                    let half = [DType::F16, DType::BF16][(n + k) % 2];
+                    for dtype in [DType::F32, half] {
+                        let mut case = case.clone().with_dtype(dtype);
+                        case.strategy = strategy;
+                        match results(&context, &case) {
+                            Err(Error::Strategy { .. }) if strategy.is_some() => {}
+                            result => drop(result.unwrap()),
+                        }
+                    }
                 }
             }
-        }
-    });
+        });
 }

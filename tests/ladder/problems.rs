@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use wgpu_norm::geometry::{Problem, Residual};
 use wgpu_norm::{
-    Activation, BatchNorm, Caps, Error, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, Recipe,
-    RmsNorm, Strategy as Reduction, Wanted,
+    Activation, BatchNorm, Caps, DType, Error, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm,
+    Recipe, RmsNorm, Strategy as Reduction, Wanted,
 };
 
 /// Devices from the weakest to the oddest.
@@ -24,11 +24,16 @@ pub(crate) fn caps() -> impl Strategy<Value = Caps> {
     let binding = prop_oneof![3 => Just(128u64 << 20), 1 => (1u64..1 << 12).prop_map(|n| 4 * n)];
     let alignment = prop_oneof![Just(4u32), Just(16), Just(256)];
     let limits = (workgroup, dispatch, binding, alignment);
-    (any::<bool>(), subgroups, limits).prop_map(
-        |(cpu, subgroups, (max_workgroup_size, dispatch, max_binding_size, offset_alignment))| {
+    (any::<[bool; 2]>(), subgroups, limits).prop_map(
+        |(
+            [cpu, shader_f16],
+            subgroups,
+            (max_workgroup_size, dispatch, max_binding_size, offset_alignment),
+        )| {
             Caps {
                 cpu,
                 subgroups,
+                shader_f16,
                 max_workgroup_size,
                 max_workgroups_per_dimension: dispatch,
                 max_binding_size: max_binding_size.max(2 * u64::from(offset_alignment)),
@@ -130,6 +135,7 @@ pub(crate) fn norm(most: usize) -> impl Strategy<Value = (Norm, Vec<usize>)> {
 /// Which recipe of a problem.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pick {
+    pub(crate) dtype: DType,
     pub(crate) mode: Mode,
     pub(crate) strategy: Option<Reduction>,
     /// The gradients wanted; `None` for the forward pass.
@@ -143,7 +149,7 @@ pub(crate) fn strategies() -> impl Iterator<Item = Option<Reduction>> + Clone {
 }
 
 /// All recipes of a problem: modes, strategies, all sets of gradients, without and with a residual.
-pub(crate) fn picks() -> impl Iterator<Item = Pick> {
+pub(crate) fn picks(dtype: DType) -> impl Iterator<Item = Pick> {
     let wanted = |bits: u8| Wanted {
         input: bits & 1 != 0,
         weight: bits & 2 != 0,
@@ -158,6 +164,7 @@ pub(crate) fn picks() -> impl Iterator<Item = Pick> {
         let passes = passes.clone();
         strategies().flat_map(move |strategy| {
             passes.clone().map(move |(wanted, residual)| Pick {
+                dtype,
                 mode,
                 strategy,
                 wanted,
@@ -168,27 +175,30 @@ pub(crate) fn picks() -> impl Iterator<Item = Pick> {
 }
 
 pub(crate) fn pick() -> impl Strategy<Value = Pick> {
-    let all: Vec<Pick> = picks().collect();
+    let all: Vec<Pick> = DType::DATA.into_iter().flat_map(picks).collect();
     (0..all.len()).prop_map(move |index| all[index])
+}
+
+/// What is to be computed.
+pub(crate) fn problem(norm: &Norm, shape: &[usize], pick: Pick) -> Result<Option<Problem>, Error> {
+    let lowered = norm.lower(shape, pick.mode)?;
+    Ok(lowered.map(|problem| Problem {
+        dtype: pick.dtype,
+        residual: pick.residual.then(|| norm.residual_place()),
+        ..problem
+    }))
 }
 
 /// The recipe, unless the strategy, the device or 32-bit indices cannot carry it.
 pub(crate) fn recipe(norm: &Norm, shape: &[usize], caps: &Caps, pick: Pick) -> Option<Recipe> {
-    let place = norm.residual_place();
-    let lowered = norm.lower(shape, pick.mode).map(|problem| {
-        problem.map(|problem| Problem {
-            residual: pick.residual.then_some(place),
-            ..problem
-        })
-    });
-    let recipe = lowered.and_then(|problem| match (problem, pick.wanted) {
+    let recipe = problem(norm, shape, pick).and_then(|problem| match (problem, pick.wanted) {
         (None, _) => Ok(None),
         (Some(problem), None) => Recipe::forward(&problem, caps, pick.strategy).map(Some),
         (Some(problem), Some(wanted)) => {
             let wanted = Wanted {
                 weight: wanted.weight && norm.has_weight(),
                 bias: wanted.bias && norm.has_bias(),
-                residual: wanted.residual && place == Residual::After,
+                residual: wanted.residual && norm.residual_place() == Residual::After,
                 ..wanted
             };
             Recipe::backward(&problem, caps, pick.strategy, wanted).map(Some)
@@ -210,9 +220,9 @@ pub(crate) fn recipe(norm: &Norm, shape: &[usize], caps: &Caps, pick: Pick) -> O
     }
 }
 
-/// All recipes of a norm.
-pub(crate) fn recipes(norm: &Norm, shape: &[usize], caps: &Caps) -> Vec<Recipe> {
-    picks()
+/// All recipes of a norm on data of a type.
+pub(crate) fn recipes(norm: &Norm, shape: &[usize], caps: &Caps, dtype: DType) -> Vec<Recipe> {
+    picks(dtype)
         .filter_map(|pick| recipe(norm, shape, caps, pick))
         .collect()
 }

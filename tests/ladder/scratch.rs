@@ -8,7 +8,7 @@
 
 use proptest::prelude::*;
 use wgpu_norm::geometry::Walk;
-use wgpu_norm::{Caps, Mode, Norm, Recipe, Strategy as Reduction, Wanted};
+use wgpu_norm::{Caps, DType, Mode, Norm, Recipe, Strategy as Reduction, Wanted};
 
 use crate::cases;
 use crate::problems::{MODES, Pick, caps, norm, recipe};
@@ -27,6 +27,7 @@ fn passes(norm: &Norm, shape: &[usize], caps: &Caps, mode: Mode) -> Option<[Reci
     };
     let pass = |wanted| {
         let pick = Pick {
+            dtype: DType::F32,
             mode,
             strategy: None,
             wanted,

@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 
 use wgpu_norm::kernel::Kernel;
 use wgpu_norm::source::Variant;
-use wgpu_norm::{Activation, BatchNorm, Caps, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm};
+use wgpu_norm::{
+    Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm,
+};
 
 use crate::problems::recipes;
 
@@ -122,6 +124,19 @@ pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
     norms
 }
 
+/// Types of data, and whether the device has f16. Those of 16 bits with all parameters only: there are enough variants to validate.
+fn storages(norm: &Norm) -> Vec<(DType, bool)> {
+    let mut storages = vec![(DType::F32, false)];
+    if norm.has_weight() && (norm.has_bias() || matches!(norm, Norm::Rms(_))) {
+        storages.extend([
+            (DType::F16, true),
+            (DType::F16, false),
+            (DType::BF16, false),
+        ]);
+    }
+    storages
+}
+
 /// The variants of all these norms on all these devices.
 pub(crate) fn all() -> &'static [(Kernel, Variant)] {
     static ALL: OnceLock<Vec<(Kernel, Variant)>> = OnceLock::new();
@@ -129,8 +144,11 @@ pub(crate) fn all() -> &'static [(Kernel, Variant)] {
         let mut seen: HashSet<(Kernel, Variant)> = HashSet::new();
         for caps in devices() {
             for (norm, shape) in norms() {
-                for recipe in recipes(&norm, &shape, &caps) {
-                    seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));
+                for (dtype, shader_f16) in storages(&norm) {
+                    let caps = Caps { shader_f16, ..caps };
+                    for recipe in recipes(&norm, &shape, &caps, dtype) {
+                        seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));
+                    }
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use wgpu_norm::kernel::Kernel;
-use wgpu_norm::source::{Dialect, Team, Variant, wgsl};
+use wgpu_norm::source::{Dialect, Storage, Team, Variant, wgsl};
 
 use crate::variants;
 
@@ -27,6 +27,9 @@ fn validate(kernel: Kernel, variant: &Variant, shared: bool) {
     let mut capabilities = Capabilities::empty();
     if matches!(variant.tile.team, Team::Subgroup { .. }) {
         capabilities |= Capabilities::SUBGROUP;
+    }
+    if variant.storage == Storage::F16 {
+        capabilities |= Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     }
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);

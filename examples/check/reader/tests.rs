@@ -2,7 +2,7 @@ mod damage;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
-use wgpu_norm::Activation;
+use wgpu_norm::{Activation, DType};
 
 use super::{Content, parse, read};
 
@@ -90,13 +90,33 @@ fn reads_a_case() {
 }
 
 #[test]
+fn reads_data_of_16_bits() {
+    for (dtype, ours, one) in [
+        (Dtype::F16, DType::F16, 0x3c00u16),
+        (Dtype::BF16, DType::BF16, 0x3f80),
+    ] {
+        let bits = [one, one | 0x8000, 0, 1, 0x7fff, one];
+        let bytes: Vec<u8> = bits.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        let data = |name| (name, dtype, vec![3, 2], bytes.clone());
+        let Ok(Content::Case(file)) = with(&[], vec![data("input"), data("grad_output")]) else {
+            panic!("not a case");
+        };
+        assert_eq!(file.case.dtype, ours);
+        assert_eq!(file.case.input[..3], [1.0, -1.0, 0.0]);
+        assert!(file.case.input[3] > 0.0 && file.case.input[4].is_nan());
+        assert_eq!(file.case.grad_output[5], 1.0);
+    }
+}
+
+#[test]
 fn says_what_is_beyond_this_version() {
     let beyond = |metadata: &[(&str, &str)], changes| match with(metadata, changes) {
         Ok(Content::Beyond(lacks)) => lacks,
         other => panic!("{other:?}"),
     };
     let half = zeros("input", Dtype::BF16, &[3, 2]);
-    assert_eq!(beyond(&[], vec![half]), "BF16 input");
+    let mixed = "F32 grad_output of BF16 input";
+    assert_eq!(beyond(&[], vec![half]), mixed);
     let many = (1u64 << 40).to_le_bytes().to_vec();
     let many = ("num_batches_tracked", Dtype::I64, vec![1], many);
     assert_eq!(beyond(&[], vec![many]), "num_batches_tracked 1099511627776");

@@ -1,0 +1,92 @@
+//! All norms, modes and strategies on data of 16 bits against the reference in f64.
+
+use wgpu_norm::check::Case;
+use wgpu_norm::{Activation, DType, Mode, Norm};
+
+use super::storages;
+use crate::common::{STRATEGIES, check, devices, shapes};
+
+/// Every strategy on the device as it is, and one by turns on what it can stand in for: most of the time goes into compiling.
+fn all_strategies(dtype: DType, norms: &[(Norm, Vec<usize>)], residual: bool) {
+    let (mut runs, mut turns) = (0, STRATEGIES.into_iter().cycle());
+    let own = storages()
+        .into_iter()
+        .filter(|(stored, _)| *stored == dtype);
+    let own = own.map(|(_, device)| ("own", device));
+    for (name, device) in own.chain(devices().into_iter().skip(1)) {
+        for (seed, (norm, shape)) in norms.iter().enumerate() {
+            // Without running statistics all modes are the same.
+            let modes = 1 + usize::from(norm.tracks_running_stats());
+            for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+                let case = Case::random(norm, mode, shape, seed as u64).unwrap();
+                let case = if residual { case.with_residual() } else { case };
+                let case = case.with_dtype(dtype);
+                let number = if name == "own" { STRATEGIES.len() } else { 1 };
+                for strategy in turns.by_ref().take(number) {
+                    let case = Case {
+                        strategy,
+                        ..case.clone()
+                    };
+                    runs += usize::from(check(name, &device, &case).is_some());
+                }
+            }
+        }
+    }
+    println!("{runs} runs");
+    assert!(runs > 4 * norms.len());
+}
+
+/// Every third shape: all kinds of each norm are among them, and odd rows.
+fn some(norms: Vec<(Norm, Vec<usize>)>, first: usize) -> Vec<(Norm, Vec<usize>)> {
+    norms.into_iter().skip(first).step_by(3).collect()
+}
+
+fn all_norms() -> Vec<(Norm, Vec<usize>)> {
+    let mut norms = some(shapes::batch(), 0);
+    norms.extend(some(shapes::instance(), 1));
+    norms.extend(some(shapes::group(), 0));
+    norms.extend(some(shapes::layer(), 2));
+    norms.extend(some(shapes::rms(), 0));
+    norms
+}
+
+#[test]
+fn f16() {
+    all_strategies(DType::F16, &all_norms(), false);
+}
+
+#[test]
+fn bf16() {
+    all_strategies(DType::BF16, &all_norms(), false);
+}
+
+/// With what surrounds the norm, on shapes with and without vectors.
+fn surrounded(dtype: DType) {
+    let norms = [
+        shapes::batch(),
+        shapes::instance(),
+        shapes::group(),
+        shapes::layer(),
+        shapes::rms(),
+    ];
+    let activations = [Activation::Relu, Activation::Silu, Activation::GeluTanh]
+        .into_iter()
+        .cycle();
+    let norms = norms
+        .into_iter()
+        .flat_map(|norms| norms.into_iter().skip(1).step_by(5));
+    let norms = norms
+        .zip(activations)
+        .map(|((norm, shape), activation)| (norm.with_activation(activation), shape));
+    all_strategies(dtype, &norms.collect::<Vec<_>>(), true);
+}
+
+#[test]
+fn f16_with_residual_and_activation() {
+    surrounded(DType::F16);
+}
+
+#[test]
+fn bf16_with_residual_and_activation() {
+    surrounded(DType::BF16);
+}
