@@ -20,7 +20,7 @@ Metadata, all text, with the defaults of a key that is missing:
     length_axis +     the dimension along which the samples end after `lengths`
     activation *      none | relu | leaky_relu (slope 0.01) | silu | gelu (exact) | gelu_tanh | sigmoid | tanh; default none
 Tensors:
-    input                           F32, F16 *, BF16 *
+    input                           F32, F16, BF16
     weight, bias                    F32; missing: there is none
     running_mean, running_var       F32; missing: none are kept
     num_batches_tracked             I64, a scalar, before the call; with running statistics only

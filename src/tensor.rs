@@ -13,7 +13,7 @@ use crate::scope::scoped;
 
 /// A contiguous tensor in a [`wgpu::Buffer`]: several may lie in one buffer.
 ///
-/// Cheap to clone; clones are the same memory. Dimensions are ordered as in PyTorch: the last one is contiguous.
+/// Its elements are of one [`DType`]. Cheap to clone; clones are the same memory. Dimensions are ordered as in PyTorch: the last one is contiguous.
 #[derive(Debug, Clone)]
 pub struct Tensor {
     context: Context,

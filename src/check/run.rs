@@ -36,7 +36,8 @@ pub fn compare(
     got: &Results,
     want: &BTreeMap<&'static str, Vec<f64>>,
 ) -> Result<Report> {
-    Ok(rows(case, &Expected::of_exact_sum(case)?, got, want))
+    let expected = Expected::new(case)?.of_exact_sum();
+    Ok(rows(case, &expected, got, want))
 }
 
 fn rows(

@@ -124,17 +124,17 @@ pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
     norms
 }
 
-/// Types of data, and whether the device has f16. Those of 16 bits with all parameters only: there are enough variants to validate.
-fn storages(norm: &Norm) -> Vec<(DType, bool)> {
-    let mut storages = vec![(DType::F32, false)];
-    if norm.has_weight() && (norm.has_bias() || matches!(norm, Norm::Rms(_))) {
-        storages.extend([
-            (DType::F16, true),
-            (DType::F16, false),
-            (DType::BF16, false),
-        ]);
-    }
-    storages
+/// Types of data, and whether the device has f16: beside F32 one of 16 bits by turns of the devices, with all parameters only. There
+/// are enough variants to validate.
+fn storages(norm: &Norm, device: usize) -> impl Iterator<Item = (DType, bool)> {
+    let halves = [
+        (DType::F16, true),
+        (DType::F16, false),
+        (DType::BF16, false),
+    ];
+    let full = norm.has_weight() && (norm.has_bias() || matches!(norm, Norm::Rms(_)));
+    let half = full.then(|| halves[device % halves.len()]);
+    std::iter::once((DType::F32, false)).chain(half)
 }
 
 /// The variants of all these norms on all these devices.
@@ -142,9 +142,9 @@ pub(crate) fn all() -> &'static [(Kernel, Variant)] {
     static ALL: OnceLock<Vec<(Kernel, Variant)>> = OnceLock::new();
     ALL.get_or_init(|| {
         let mut seen: HashSet<(Kernel, Variant)> = HashSet::new();
-        for caps in devices() {
+        for (device, caps) in devices().into_iter().enumerate() {
             for (norm, shape) in norms() {
-                for (dtype, shader_f16) in storages(&norm) {
+                for (dtype, shader_f16) in storages(&norm, device) {
                     let caps = Caps { shader_f16, ..caps };
                     for recipe in recipes(&norm, &shape, &caps, dtype) {
                         seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));

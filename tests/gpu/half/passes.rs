@@ -4,15 +4,19 @@ use wgpu_norm::check::Case;
 use wgpu_norm::{Activation, DType, Mode, Norm};
 
 use super::storages;
-use crate::common::{STRATEGIES, check, devices, shapes};
+use crate::common::{STRATEGIES, check, context, devices, shapes};
 
-/// Every strategy on the device as it is, and one by turns on what it can stand in for: most of the time goes into compiling.
+/// Every strategy on the device as it is, and one by turns with f16 packed and on what it can stand in for: most of the time goes into
+/// compiling.
 fn all_strategies(dtype: DType, norms: &[(Norm, Vec<usize>)], residual: bool) {
     let (mut runs, mut turns) = (0, STRATEGIES.into_iter().cycle());
     let own = storages()
         .into_iter()
         .filter(|(stored, _)| *stored == dtype);
-    let own = own.map(|(_, device)| ("own", device));
+    let own = own.map(|(_, device)| match device.caps() == context().caps() {
+        true => ("own", device),
+        false => ("packed", device),
+    });
     for (name, device) in own.chain(devices().into_iter().skip(1)) {
         for (seed, (norm, shape)) in norms.iter().enumerate() {
             // Without running statistics all modes are the same.
@@ -33,12 +37,12 @@ fn all_strategies(dtype: DType, norms: &[(Norm, Vec<usize>)], residual: bool) {
         }
     }
     println!("{runs} runs");
-    assert!(runs > 4 * norms.len());
+    assert!(runs > 3 * norms.len());
 }
 
-/// Every third shape: all kinds of each norm are among them, and odd rows.
+/// Every fourth shape: all kinds of each norm are among them, and odd rows.
 fn some(norms: Vec<(Norm, Vec<usize>)>, first: usize) -> Vec<(Norm, Vec<usize>)> {
-    norms.into_iter().skip(first).step_by(3).collect()
+    norms.into_iter().skip(first).step_by(4).collect()
 }
 
 fn all_norms() -> Vec<(Norm, Vec<usize>)> {
@@ -74,7 +78,7 @@ fn surrounded(dtype: DType) {
         .cycle();
     let norms = norms
         .into_iter()
-        .flat_map(|norms| norms.into_iter().skip(1).step_by(5));
+        .flat_map(|norms| norms.into_iter().skip(1).step_by(7));
     let norms = norms
         .zip(activations)
         .map(|((norm, shape), activation)| (norm.with_activation(activation), shape));
