@@ -139,29 +139,47 @@ impl Walk {
         })
     }
 
-    /// The tensor by rows, if the items are its columns: single elements that lie beside each other in every run.
+    /// The tensor by rows, if the items are one column of it or several: all that have the same runs lie beside each other in each, and
+    /// these are rows without gaps, a block of them, and all elements of a column have one partner or all of a row. Partners are columns of
+    /// the block.
     #[must_use]
     pub const fn by_rows(&self) -> Option<Self> {
-        let p = self.partner;
-        let columns =
-            self.run_length == 1 && self.item_stride == 1 && self.items <= self.run_stride;
-        if !columns || self.items_per_outer < self.items || p.divisor != 1 || !p.is_constant() {
+        let columns = self.columns_per_block();
+        let blocks = self.items * self.run_length / columns;
+        let neighbours = self.run_length == self.item_stride
+            && (self.run_length == 1 || self.partner.per_element == 1);
+        let without_gaps = columns == self.run_stride
+            && (blocks == 1 || self.outer_stride == self.runs * self.run_stride);
+        if !neighbours || !without_gaps {
             return None;
         }
         Some(Self {
-            items: self.runs,
+            items: blocks * self.runs,
             first_item: 0,
-            items_per_outer: self.runs,
-            item_stride: self.run_stride,
+            items_per_outer: blocks * self.runs,
+            outer_stride: 0,
+            item_stride: columns,
             runs: 1,
-            run_length: self.items,
+            run_length: columns,
+            run_stride: columns,
             partner: Partner {
                 multiplier: 0,
+                modulus: columns,
                 per_element: 1,
-                ..p
+                ..Partner::NONE
             },
-            ..*self
         })
+    }
+
+    /// Elements of the runs of neighbouring items until the base jumps.
+    #[must_use]
+    pub const fn columns_per_block(&self) -> u32 {
+        let items = if self.items < self.items_per_outer {
+            self.items
+        } else {
+            self.items_per_outer
+        };
+        items * self.run_length
     }
 
     /// Whether each element of an item has a partner of its own, the same one in every item.

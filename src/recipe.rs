@@ -261,15 +261,18 @@ impl Recipe {
         self.steps.push(step(parts, parts, from, optional));
     }
 
-    /// Merges the sums of the runs of each group, `partials` in all, each with the weight of its channel, to the sums of the group.
-    fn merge_runs(&mut self, problem: &Problem, caps: &Caps, partials: u32) {
+    /// Merges the sums of the `width` runs or columns of each group, `partials` in all, each with the weight of its channel, to the
+    /// sums of the group.
+    fn merge_runs(&mut self, problem: &Problem, caps: &Caps, partials: u32, width: u32) {
         let groups = &problem.groups;
-        let runs = groups.items * groups.runs;
+        let all = groups.items * width;
         let walk = Walk {
-            item_stride: groups.runs,
-            runs: partials / runs,
-            run_length: groups.runs,
-            run_stride: runs,
+            items_per_outer: groups.items,
+            outer_stride: 0,
+            item_stride: width,
+            runs: partials / all,
+            run_length: width,
+            run_stride: all,
             partner: Partner {
                 per_run: 0,
                 per_element: 1,

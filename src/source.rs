@@ -96,6 +96,12 @@ pub struct Variant {
     pub packed: bool,
     /// Items are rows; statistics and sums are those of columns.
     pub by_rows: bool,
+    /// ... of which several blocks follow each other, with columns of their own.
+    pub row_blocks: bool,
+    /// All elements of a row have one channel, and those of a column one each.
+    pub affine_of_row: bool,
+    /// Several vectors of neighbouring columns are one group.
+    pub grouped_columns: bool,
     /// Columns of which a lane holds several rows each.
     pub columns: u32,
     /// Vectors that a lane keeps in registers, or sums as one block.
@@ -137,6 +143,11 @@ pub struct Variant {
 }
 
 impl Variant {
+    /// Whether the elements of a vector are of one channel and of neighbouring groups.
+    pub(crate) const fn groups_differ(&self) -> bool {
+        !self.items_are_groups && self.partner_vector
+    }
+
     /// Neither activation nor residual.
     pub(crate) fn is_alone(&self) -> bool {
         self.activation == Activation::None

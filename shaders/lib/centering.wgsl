@@ -1,13 +1,13 @@
 // x̂ = (x - mean) * rstd with the mean in two parts, as one subtraction and one multiply-add.
 
 struct Centering {
-    mean: Item,
-    rstd: Item,
+    mean: Moment,
+    rstd: Moment,
     // -mean_low * rstd
-    shift: Item,
+    shift: Moment,
 }
 
-fn centering_of(mean: Item, mean_low: Item, rstd: Item) -> Centering {
+fn centering_of(mean: Moment, mean_low: Moment, rstd: Moment) -> Centering {
     return Centering(mean, rstd, -mean_low * rstd);
 }
 

@@ -2,5 +2,11 @@
 
 // Partial results of the columns: a set per team that goes through them. Number of the first one of this lane's chunk.
 fn first_partial_of_columns(workgroup: u32) -> u32 {
-    return params.first_partial + (workgroup / params.parts * TEAMS + team) * params.partner_modulus;
+    let chunk = workgroup / params.parts;
+    if (ROW_BLOCKS) {
+        let block = chunk / params.chunks_per_block;
+        let of_block = chunk - block * params.chunks_per_block;
+        return params.first_partial + of_block * params.all_items + block * params.partner_modulus;
+    }
+    return params.first_partial + (chunk * TEAMS + team) * params.partner_modulus;
 }

@@ -1,5 +1,6 @@
 // Numbers: a Value is a vector of the tensor, with VECTOR elements of one item; an Item is what a group or channel has one number of. Where
-// each element of a vector is of another item, VECTOR is 1 and an Item has a number of each.
+// each element of a vector is of another item, VECTOR is 1 and an Item has a number of each. A Moment is what
+// normalizes an element: one for all elements of a vector of a group, or one each.
 
 // The same number, through an integer operation that no compiler can see through: `params.zero` is 0.
 // WGSL allows a + b - a to become b; the low parts below depend on its rounding.

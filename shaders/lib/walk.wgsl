@@ -10,6 +10,8 @@ struct Task {
     group: u32,
     // Where the task's partial result goes.
     partial: u32,
+    // Where items are rows: which of those of its block. Its group is the number of the block.
+    row: u32,
     // This lane's first vector of the item; the next ones are LANES apart.
     first: u32,
     // How many vectors are this lane's.
@@ -23,7 +25,15 @@ struct Task {
 fn task_at(workgroup: u32, row: u32) -> Task {
     let chunk = workgroup / params.parts;
     let part = workgroup - chunk * params.parts;
-    let number = (chunk * params.chunk + row) * TEAMS + team;
+    var number = (chunk * params.chunk + row) * TEAMS + team;
+    var of_block = number;
+    var block = 0u;
+    if (ROW_BLOCKS) {
+        // The rows of a chunk are of one block. There is one team.
+        block = chunk / params.chunks_per_block;
+        of_block = (chunk - block * params.chunks_per_block) * params.chunk + row;
+        number = select(params.items, block * params.rows_per_block + of_block, of_block < params.rows_per_block);
+    }
     let begin = part * params.part_vectors;
     let end = min(begin + params.part_vectors, params.item_vectors);
     let exists = number < params.items && begin < end;
@@ -36,7 +46,10 @@ fn task_at(workgroup: u32, row: u32) -> Task {
     if (RUNS) {
         group = item / params.items_per_group;
     }
-    return Task(exists, item, group, partial, first, vectors);
+    if (ROW_BLOCKS) {
+        group = params.first_block + block;
+    }
+    return Task(exists, item, group, partial, of_block, first, vectors);
 }
 
 struct Cursor {

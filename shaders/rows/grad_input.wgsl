@@ -1,5 +1,8 @@
-// grad_input = rstd * weight * (grad_output - mean(grad_output) - x̂ * mean(grad_output * x̂)) with the sums of columns at hand, row by row.
+// grad_input = rstd * (g - mean(g) - x̂ * mean(g * x̂)), g = grad_output * weight, with the sums of columns at hand, row by row.
 // With running statistics there are no sums.
+
+// A weight that all of a group share stands before its sums.
+const WEIGHT_IN_SUMS: bool = AFFINE_OF_ROW || GROUPED_COLUMNS;
 
 var<private> held_scale: array<Value, HELD>;
 var<private> held_mean: array<Value, HELD>;
@@ -19,9 +22,12 @@ fn hold_sums(task: Task) {
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
-            let column = partner(cursor);
-            held_scale[k] = held_centering[k].rstd * held_weight[k];
-            held_mean[k] = load_sums(column) / params.count;
+            let column = group_of_column(task, cursor);
+            held_scale[k] = held_centering[k].rstd;
+            if (!WEIGHT_IN_SUMS) {
+                held_scale[k] *= affine_again(k, cursor).weight;
+            }
+            held_mean[k] = select(Item(), load_sums(column) / params.count, CENTERED);
             held_mean_product[k] = load_sums(params.groups + column) / params.count;
             cursor = advance(cursor);
         }
@@ -29,6 +35,7 @@ fn hold_sums(task: Task) {
 }
 
 fn grad_input_row(task: Task) {
+    enter_row(task);
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
@@ -37,11 +44,15 @@ fn grad_input_row(task: Task) {
             if (BATCH_STATISTICS || ACTIVATED) {
                 x_hat = normalized(load_input(at), held_centering[k]);
             }
-            var gradient = output_gradient(at, x_hat, affine_again(k, cursor), false);
+            let affine = affine_again(k, cursor);
+            var gradient = output_gradient(at, x_hat, affine, false);
+            if (WEIGHT_IN_SUMS) {
+                gradient *= affine.weight;
+            }
             if (BATCH_STATISTICS) {
                 gradient = fma(x_hat, -held_mean_product[k], gradient - held_mean[k]);
             }
-            store_grad_input(at, gradient * held_scale[k]);
+            store_grad_input(at, outgoing(at, gradient * held_scale[k]));
             cursor = advance(cursor);
         }
     }

@@ -11,12 +11,18 @@ fn run(workgroup: u32) {
 }
 
 fn add_row(task: Task) {
+    enter_row(task);
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
             let at = offset(cursor);
             let x_hat = normalized(load_input(at), held_centering[k]);
-            let gradient = output_gradient(at, x_hat, affine_again(k, cursor), false);
+            let affine = affine_again(k, cursor);
+            var gradient = output_gradient(at, x_hat, affine, false);
+            // A weight that all of a column share is multiplied in afterwards.
+            if (AFFINE_OF_ROW) {
+                gradient *= affine.weight;
+            }
             column_gradient[k] += gradient;
             column_product[k] += gradient * x_hat;
             cursor = advance(cursor);

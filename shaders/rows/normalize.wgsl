@@ -10,6 +10,7 @@ fn run(workgroup: u32) {
 }
 
 fn normalize_row(task: Task) {
+    enter_row(task);
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {

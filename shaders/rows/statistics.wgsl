@@ -34,7 +34,7 @@ fn hold_rows(workgroup: u32, row: u32) -> u32 {
             rows += select(0u, 1u, task.exists && row + k / COLUMNS < params.chunk);
         }
         if (column < task.vectors) {
-            held[k] = load_input(offset(cursor));
+            held[k] = incoming(offset(cursor));
             cursor = advance(cursor);
         }
     }

@@ -76,6 +76,9 @@ pub(super) fn recipe(
         (true, false) if wanted.parameters() && strategy::sum_columns(problem, caps) => {
             builder.all_from_columns(strategy)?;
         }
+        (true, false) if strategy == Strategy::Split && builder.rows_merge()? => {
+            builder.all_from_rows()?;
+        }
         (true, false) if strategy == Strategy::Split && builder.runs_merge()? => {
             builder.all_from_runs()?;
         }
@@ -173,9 +176,37 @@ impl Builder<'_> {
         if self.wanted.parameters() {
             self.merge_parameters(partials);
         }
-        self.recipe.merge_runs(self.problem, self.caps, partials);
+        let runs = self.problem.groups.runs;
+        self.recipe
+            .merge_runs(self.problem, self.caps, partials, runs);
         self.grad_input(
             View::Runs,
+            Slots::default().with(Slot::Input).with(Slot::Sums),
+        )
+    }
+
+    /// Whether groups are several columns of a walk by rows, with few enough partial sums for one launch to merge.
+    fn rows_merge(&self) -> Result<bool> {
+        let width = self.problem.groups.run_length;
+        if width == 1 || !strategy::by_rows(self.problem, self.caps) {
+            return Ok(false);
+        }
+        let jobs = Jobs::rows(self.problem, self.caps, ByRows::Sums)?;
+        let partials = u64::from(jobs.parts) * u64::from(width);
+        Ok(partials <= super::MOST_MERGED.into())
+    }
+
+    /// Group norm of channels last: the sums of each column, a channel of a sample, give all gradients.
+    fn all_from_rows(&mut self) -> Result<()> {
+        let partials = self.sums_in_parts(View::Rows)?;
+        if self.wanted.parameters() {
+            self.merge_parameters(partials);
+        }
+        let width = self.problem.groups.run_length;
+        self.recipe
+            .merge_runs(self.problem, self.caps, partials, width);
+        self.grad_input(
+            View::Groups,
             Slots::default().with(Slot::Input).with(Slot::Sums),
         )
     }
@@ -208,7 +239,13 @@ impl Builder<'_> {
     /// Partial sums over the parts of each item; returns their number.
     fn sums_in_parts(&mut self, view: View) -> Result<u32> {
         let forced = self.forced == Some(Strategy::Split);
-        let jobs = if strategy::by_rows(self.problem, self.caps) {
+        // The sums of several columns are those of a group only with a weight that varies.
+        let columns_are_groups = self.problem.groups.run_length == 1;
+        let by_rows = view == View::Rows
+            || view == View::Groups
+                && columns_are_groups
+                && strategy::by_rows(self.problem, self.caps);
+        let jobs = if by_rows {
             Jobs::rows(self.problem, self.caps, ByRows::Sums)?
         } else if view == View::Groups && strategy::hold_columns(self.problem, self.caps) {
             Jobs::columns(self.problem, self.caps, (false, false))?

@@ -1,10 +1,10 @@
 //! Walks by columns: a team keeps what some columns of the tensor have in common, or sum up to, in registers, and goes through many rows.
 
-use super::job::{Job, Jobs, View};
+use super::job::{Blocks, Job, Jobs, View};
 use super::{STATISTICS_BYTES, SUMS_BYTES};
 use crate::caps::Caps;
 use crate::error::Result;
-use crate::geometry::Problem;
+use crate::geometry::{Problem, Walk};
 use crate::source::Tile;
 use crate::strategy::{self, Layout, Load};
 
@@ -63,10 +63,19 @@ impl<'a> Jobs<'a> {
         };
         let vectors = layout.vectors(&walk);
         let part_vectors = vectors.min(tile.lanes * of_lane);
+        // The rows of a block, and what they are summed up to.
+        let rows = Walk {
+            items: problem.groups.runs,
+            run_length: problem.groups.items * problem.groups.run_length,
+            ..walk
+        };
         let chunk = match for_what {
-            ByRows::Statistics => strategy::summed_chunk(&walk, STATISTICS_BYTES, of_lane),
-            ByRows::Sums => strategy::summed_chunk(&walk, SUMS_BYTES, of_lane),
-            ByRows::Elements => strategy::column_chunk(&walk, vectors.div_ceil(part_vectors)),
+            ByRows::Statistics => strategy::summed_chunk(&rows, STATISTICS_BYTES, of_lane),
+            ByRows::Sums => strategy::summed_chunk(&rows, SUMS_BYTES, of_lane),
+            ByRows::Elements => {
+                let chunk = strategy::column_chunk(&walk, vectors.div_ceil(part_vectors));
+                chunk.min(rows.items)
+            }
         };
         let columns = Columns {
             layout,
@@ -99,9 +108,20 @@ impl Columns {
     fn jobs<'a>(self, problem: &'a Problem, caps: &'a Caps, view: View) -> Result<Jobs<'a>> {
         let vectors = self.layout.vectors(&view.of(problem));
         let parts = vectors.div_ceil(self.part_vectors);
-        let (mut jobs, mut teams) = (Vec::new(), 0);
+        let (mut jobs, mut teams): (Vec<Job>, u32) = (Vec::new(), 0);
         for slice in problem.slices(caps)? {
             let walk = view.of_slice(&slice);
+            let blocks = (view == View::Rows).then(|| Blocks {
+                first: slice.groups.first_item * slice.groups.run_length
+                    / slice.groups.columns_per_block(),
+                rows: slice.groups.runs,
+            });
+            if let Some(blocks) = blocks {
+                // The same blocks in a slice before: these are further rows of them.
+                let same = |job: &&Job| job.blocks.is_some_and(|own| own.first == blocks.first);
+                let before = jobs.iter().rev().find(same);
+                teams = before.map_or(0, Job::parts_until_here);
+            }
             jobs.push(Job {
                 first: slice.first,
                 elements: slice.elements,
@@ -116,12 +136,20 @@ impl Columns {
                 resident: self.resident,
                 chunk: self.chunk,
                 by_channel: self.by_channel,
+                blocks,
                 hold_affine: !self.by_channel,
             });
+            if blocks.is_some() {
+                continue;
+            }
             // Teams take one item each, then the next: only the last workgroup can have teams without any.
             let per_workgroup = self.chunk * self.tile.teams;
             let (full, rest) = (walk.items / per_workgroup, walk.items % per_workgroup);
             teams += full * self.tile.teams + rest.min(self.tile.teams);
+        }
+        if view == View::Rows {
+            let all = jobs.iter().map(Job::parts_until_here);
+            teams = all.max().unwrap_or(0);
         }
         Ok(Jobs {
             problem,

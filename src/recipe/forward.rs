@@ -29,7 +29,7 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
         return Ok(recipe);
     }
     if strategy == Strategy::Split {
-        let by_rows = strategy::by_rows(problem, caps);
+        let by_rows = problem.groups.run_length == 1 && strategy::by_rows(problem, caps);
         let jobs = if by_rows {
             Jobs::rows(problem, caps, ByRows::Statistics)?
         } else {

@@ -43,10 +43,31 @@ pub(super) struct Job {
     pub(super) resident: bool,
     /// Items that a team takes, one after the other.
     pub(super) chunk: u32,
+    /// Where items are rows, how these share groups.
+    pub(super) blocks: Option<Blocks>,
     /// The partial results are per channel, one for each team, not per item.
     pub(super) by_channel: bool,
     /// Weight and bias are the same for all items of a team, which keeps them.
     pub(super) hold_affine: bool,
+}
+
+impl Job {
+    /// Partial results of a column of rows, those of the slices before included.
+    pub(super) fn parts_until_here(&self) -> u32 {
+        let chunks = self
+            .blocks
+            .map_or(0, |blocks| blocks.rows.div_ceil(self.chunk));
+        self.first_part + chunks
+    }
+}
+
+/// Rows in blocks, whose columns are groups.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Blocks {
+    /// Number of the first block of the slice in the whole tensor.
+    pub(super) first: u32,
+    /// Rows of each that lie in the slice.
+    pub(super) rows: u32,
 }
 
 /// The walk over the whole tensor: one kernel, launched for each slice.
@@ -108,6 +129,7 @@ impl<'a> Jobs<'a> {
             columns: 1,
             resident,
             chunk,
+            blocks: None,
             by_channel: false,
             hold_affine: resident && chunk > 1 && problem.groups.same_partners(),
         };
@@ -131,7 +153,7 @@ impl<'a> Jobs<'a> {
         let (mut jobs, mut all_parts): (Vec<Job>, u32) = (Vec::new(), 0);
         for slice in problem.slices(caps)? {
             let walk = view.of_slice(&slice);
-            let layout = view.layout(&walk);
+            let layout = Layout::of(&walk);
             let vectors = layout.vectors(&walk);
             let mut most = strategy::max_part(layout, caps);
             if forced {
@@ -156,6 +178,7 @@ impl<'a> Jobs<'a> {
                 columns: 1,
                 resident: false,
                 chunk: strategy::chunk(layout, tile, part_vectors, caps),
+                blocks: None,
                 by_channel: false,
                 hold_affine: false,
             });
@@ -173,7 +196,10 @@ impl<'a> Jobs<'a> {
     /// Partial results: each part's of all items, or each team's of all channels.
     pub(super) fn partials(&self) -> u32 {
         let by_channel = self.jobs.iter().all(|job| job.by_channel);
-        let items = if by_channel {
+        let groups = &self.problem.groups;
+        let items = if self.view == View::Rows {
+            groups.items * groups.run_length
+        } else if by_channel {
             self.problem.channels.items
         } else {
             self.view.of(self.problem).items
@@ -192,28 +218,49 @@ impl<'a> Jobs<'a> {
         let (walk, layout) = (job.walk, job.layout);
         let (params, partner_vector) = walk_params(self.problem, &walk, layout, job.tile);
         let (by_rows, p) = (self.view == View::Rows, walk.partner);
-        let all_items = self.view.of(self.problem).items;
+        let groups = &self.problem.groups;
+        let columns_per_group = if by_rows { groups.run_length } else { 1 };
+        let grouped_columns = columns_per_group > 1;
+        // Rows have no numbers of their own, their columns have.
+        let all_items = match by_rows {
+            true => groups.items * columns_per_group / layout.vector,
+            false => self.view.of(self.problem).items,
+        };
         let (window, base) = self.window(job);
-        let chunks = params.items.div_ceil(job.chunk * job.tile.teams);
+        let blocks = job.blocks.unwrap_or(Blocks {
+            first: 0,
+            rows: walk.items,
+        });
+        let chunks_per_block = blocks.rows.div_ceil(job.chunk * job.tile.teams);
+        let chunks = walk.items / blocks.rows * chunks_per_block;
         // Partial results of one part: a number per item, or vectors of one per channel.
-        let per_part = if job.by_channel {
+        let per_part = if job.by_channel && !by_rows {
             params.partner_modulus
         } else {
             all_items
         };
+        // Partners of a walk over channels.
+        let groups_differ = self.view == View::Channels;
+        let affine_of_row = by_rows && groups.partner.per_run != 0;
         let params = Params {
             chunk: job.chunk,
             parts: job.parts,
             all_items,
-            items_per_group: if self.view == View::Runs {
-                self.problem.groups.runs
-            } else {
-                1
+            items_per_group: match self.view {
+                View::Runs => groups.runs,
+                View::Rows if grouped_columns => columns_per_group / layout.vector,
+                _ => 1,
             },
-            first_partial: job.first_part * per_part,
+            first_partial: job.first_part * per_part + blocks.first * params.partner_modulus,
             part_vectors: job.part_vectors,
             base: base / layout.vector,
-            groups: self.problem.groups.items / if by_rows { layout.vector } else { 1 },
+            groups: match partner_vector && (groups_differ || by_rows && !grouped_columns) {
+                true => groups.items / layout.vector,
+                false => groups.items,
+            },
+            rows_per_block: blocks.rows,
+            chunks_per_block,
+            first_block: blocks.first,
             plane: self.parts * per_part,
             ..params
         };
@@ -224,6 +271,9 @@ impl<'a> Jobs<'a> {
                 vector: layout.vector,
                 packed: by_rows,
                 by_rows,
+                row_blocks: by_rows && (all_items > params.partner_modulus || affine_of_row),
+                affine_of_row,
+                grouped_columns,
                 columns: job.columns,
                 held: job.held,
                 resident: job.resident,
@@ -233,7 +283,7 @@ impl<'a> Jobs<'a> {
                 same_partners: p.multiplier.is_multiple_of(p.modulus),
                 runs_share_partners: p.runs_per_partner > 1,
                 hold_affine: job.hold_affine,
-                partner_vector,
+                partner_vector: partner_vector && !affine_of_row,
                 partner_constant: p.is_constant() || !(self.problem.weight || self.problem.bias),
                 items_are_groups: self.view != View::Channels,
                 centered: self.problem.centered,
@@ -270,21 +320,8 @@ impl View {
         match self {
             Self::Groups => problem.groups,
             Self::Runs => runs_of(problem.groups),
-            Self::Rows => rows_of(problem.channels),
+            Self::Rows => rows_of(problem.groups),
             Self::Channels => problem.channels,
-        }
-    }
-
-    /// How the lanes of a walk read. The elements of a vector have one group, or one channel, or neighbouring channels.
-    fn layout(self, walk: &Walk) -> Layout {
-        let groups_differ = self == Self::Channels && walk.partner.per_element != 0;
-        Layout {
-            vector: if groups_differ {
-                1
-            } else {
-                Layout::of(walk).vector
-            },
-            ..Layout::of(walk)
         }
     }
 
@@ -292,7 +329,7 @@ impl View {
         match self {
             Self::Groups => slice.groups,
             Self::Runs => runs_of(slice.groups),
-            Self::Rows => rows_of(slice.channels),
+            Self::Rows => rows_of(slice.groups),
             Self::Channels => slice.channels,
         }
     }
@@ -306,11 +343,11 @@ const fn runs_of(groups: Walk) -> Walk {
     }
 }
 
-/// The rows of channels that are columns; else these are their own.
-const fn rows_of(channels: Walk) -> Walk {
-    match channels.by_rows() {
+/// The rows of groups that are columns; else these are their own.
+const fn rows_of(groups: Walk) -> Walk {
+    match groups.by_rows() {
         Some(rows) => rows,
-        None => channels,
+        None => groups,
     }
 }
 
@@ -338,11 +375,11 @@ pub(super) fn walk_params(
         run_stride: walk.run_stride / vector,
         step_runs: lanes / run_length,
         step_within: lanes % run_length,
-        partner_first: p.first,
+        partner_first: p.first / unit,
         partner_multiplier: p.multiplier / unit,
         partner_divisor: p.divisor,
         partner_modulus: p.modulus / unit,
-        partner_per_run: p.per_run,
+        partner_per_run: p.per_run / unit,
         runs_per_partner: p.runs_per_partner,
         partner_per_element: p.per_element,
         ..common_params(problem)

@@ -55,7 +55,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         file!("lib/backward_surrounded"),
     );
     if variant.by_rows {
-        return rows(kernel, forward, backward);
+        return rows(kernel, variant, forward, backward);
     }
     let normalize = match variant.resident || variant.hold_affine {
         true => file!("lib/normalize_held"),
@@ -149,17 +149,26 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
 }
 
 /// Those of a walk by rows.
-fn rows(kernel: Kernel, forward: &'static str, backward: &'static str) -> Vec<&'static str> {
+fn rows(
+    kernel: Kernel,
+    variant: &Variant,
+    forward: &'static str,
+    backward: &'static str,
+) -> Vec<&'static str> {
     let mut files = match kernel {
-        Kernel::Statistics => vec![file!("lib/held_statistics"), file!("lib/columns")],
+        Kernel::Statistics => vec![forward, file!("lib/held_statistics"), file!("lib/columns")],
         _ => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
             file!("lib/column_centering"),
             file!("lib/affine"),
-            file!("lib/affine_held"),
         ],
     };
+    if kernel != Kernel::Statistics && variant.affine_of_row {
+        files.push(file!("lib/affine_rows"));
+    } else if kernel != Kernel::Statistics {
+        files.extend([file!("lib/affine_held"), file!("lib/affine_columns")]);
+    }
     match kernel {
         Kernel::Statistics => files.push(file!("rows/statistics")),
         Kernel::Normalize => files.extend([

@@ -78,6 +78,9 @@ pub(super) fn constants(variant: &Variant) -> String {
         ("ACROSS", team == Team::Workgroup { across: true }),
         ("RESIDENT", variant.resident),
         ("RUNS", variant.runs),
+        ("ROW_BLOCKS", variant.row_blocks),
+        ("AFFINE_OF_ROW", variant.affine_of_row),
+        ("GROUPED_COLUMNS", variant.grouped_columns),
         ("ONE_RUN", variant.one_run),
         ("ONE_OUTER", variant.one_outer),
         ("SAME_PARTNERS", variant.same_partners),
@@ -98,6 +101,7 @@ pub(super) fn constants(variant: &Variant) -> String {
     }
     let value = if variant.vector == 1 { "f32" } else { "vec4f" };
     let item = if variant.packed { "vec4f" } else { "f32" };
+    let moment = if variant.groups_differ() { value } else { item };
     let bits = if item == "f32" { "u32" } else { "vec4u" };
     let sums = if item == "f32" { "vec2f" } else { "mat2x4f" };
     let [total, largest, first] = match (variant.vector, variant.packed) {
@@ -110,7 +114,7 @@ pub(super) fn constants(variant: &Variant) -> String {
     };
     let _ = write!(
         text,
-        "alias Value = {value};\nalias Item = {item};\nalias Bits = {bits};\nalias Sums = {sums};\n\
+        "alias Value = {value};\nalias Item = {item};\nalias Moment = {moment};\nalias Bits = {bits};\nalias Sums = {sums};\n\
          fn total(v: Value) -> Item {{ return {total}; }}\n\
          fn largest_of(v: Value) -> Item {{ return {largest}; }}\n\
          fn first_of(v: Value) -> Item {{ return {first}; }}\n"
@@ -128,8 +132,16 @@ pub(super) fn accessors(
     let name = slot.slot.name();
     let (stored, value) = match slot.element {
         Element::Data => ("Value", "Value"),
-        Element::Channel if variant.partner_vector || variant.vector == 1 => ("Value", "Value"),
+        Element::Channel if variant.vector == 1 => ("Value", "Value"),
+        Element::Channel if variant.partner_vector && variant.items_are_groups => {
+            ("Value", "Value")
+        }
         Element::Channel => ("f32", "Value"),
+        Element::Item if slot.slot == Slot::Statistics && variant.groups_differ() => {
+            ("Value", "Value")
+        }
+        // One group for all elements of a vector of columns.
+        Element::Item if variant.grouped_columns && slot.access == Access::Read => ("f32", "Item"),
         Element::Item => ("Item", "Item"),
         Element::F32 => ("f32", "f32"),
         Element::Partial => ("Partial", "Partial"),

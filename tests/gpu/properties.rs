@@ -47,7 +47,8 @@ prop_compose! {
         groups in 1usize..=4,
         eps in prop::sample::select(vec![0.0, 1e-12, 1e-5, 1e-3, 1.0]),
         momentum in prop::sample::select(vec![None, Some(0.0), Some(0.1), Some(1.0)]),
-        [weight, bias, track] in any::<[bool; 3]>(),
+        [weight, bias, track, moved] in any::<[bool; 4]>(),
+        blocks in prop::sample::select(vec![1usize, 1, 2, 3]),
     ) -> (Norm, Vec<usize>) {
         let (mut n, mut c, mut s) = sizes;
         // At most about 100,000 elements.
@@ -57,18 +58,29 @@ prop_compose! {
         let c = if kind == 2 { c.next_multiple_of(groups) } else { c };
         // Batch statistics need two values.
         let (n, s) = (n.max(2), s.max(2));
-        let shape = match rank {
-            2 if kind != 1 => vec![n * s, c],
-            2 | 3 => vec![n, c, s],
-            4 => vec![n, c, 1, s],
-            _ => vec![n, c, s, 1, 1],
+        let ghost = kind == 0 && blocks > 1;
+        let n = if ghost { n.next_multiple_of(blocks) } else { n };
+        let shape = match (rank, moved && kind < 3) {
+            (2, _) if kind != 1 => vec![n * s, c],
+            (2 | 3, false) => vec![n, c, s],
+            (4, false) => vec![n, c, 1, s],
+            (_, false) => vec![n, c, s, 1, 1],
+            (2 | 3, true) => vec![n, s, c],
+            (4, true) => vec![n, 1, s, c],
+            (_, true) => vec![n, s, 1, 1, c],
+        };
+        let moved = moved && shape.len() > 2;
+        let samples = ghost.then_some(shape[0] / blocks);
+        let rows = match moved {
+            true => &shape[1..2],
+            false => &shape[shape.len() - groups.min(shape.len())..],
         };
         let norm: Norm = match kind {
-            0 => BatchNorm::new(c).eps(eps).weight(weight).bias(bias).momentum(momentum).track_running_stats(track).into(),
-            1 => InstanceNorm::new(c).eps(eps).weight(weight).bias(bias).momentum(momentum).track_running_stats(track).into(),
-            2 => GroupNorm::new(groups, c).eps(eps).weight(weight).bias(bias).into(),
-            3 => LayerNorm::new(&shape[shape.len() - groups.min(shape.len())..]).eps(eps).weight(weight).bias(bias).into(),
-            _ => RmsNorm::new(&shape[shape.len() - groups.min(shape.len())..]).eps(eps).weight(weight).into(),
+            0 => BatchNorm::new(c).eps(eps).weight(weight).bias(bias).momentum(momentum).track_running_stats(track).channels_last(moved).virtual_batch_size(samples).into(),
+            1 => InstanceNorm::new(c).eps(eps).weight(weight).bias(bias).momentum(momentum).track_running_stats(track).channels_last(moved).into(),
+            2 => GroupNorm::new(groups, c).eps(eps).weight(weight).bias(bias).channels_last(moved).into(),
+            3 => LayerNorm::new(rows).eps(eps).weight(weight).bias(bias).channels_first(moved).into(),
+            _ => RmsNorm::new(rows).eps(eps).weight(weight).channels_first(moved).into(),
         };
         (norm, shape)
     }

@@ -50,6 +50,28 @@ fn a_batch_of_70_000() {
     both_modes(GroupNorm::new(2, 6), &[70_000, 6, 1, 1]);
 }
 
+#[test]
+fn other_orders_of_many_elements() {
+    let instance = InstanceNorm::new(4).affine(true).channels_last(true);
+    both_modes(instance.track_running_stats(true), &[2, 300_007, 4]);
+    both_modes(
+        InstanceNorm::new(3).affine(true).channels_last(true),
+        &[70_000, 5, 3],
+    );
+    both_modes(GroupNorm::new(2, 8).channels_last(true), &[1, 200_003, 8]);
+    both_modes(GroupNorm::new(2, 6).channels_last(true), &[1, 200_003, 6]);
+    both_modes(
+        LayerNorm::new(&[300_007]).channels_first(true),
+        &[1, 300_007, 4],
+    );
+    both_modes(LayerNorm::new(&[3]).channels_first(true), &[2, 3, 300_007]);
+    both_modes(BatchNorm::new(4).virtual_batch_size(Some(2)), &[200_000, 4]);
+    both_modes(
+        BatchNorm::new(4).virtual_batch_size(Some(150_001)),
+        &[300_002, 4],
+    );
+}
+
 /// Groups that would exceed the iterations of one invocation if the ladder did not split them.
 #[test]
 fn groups_longer_than_a_loop_may_run() {

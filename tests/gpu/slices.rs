@@ -20,7 +20,7 @@ fn with_bindings(context: &Context, bytes: u64) -> Context {
 /// Slices of some samples, of one sample, of some channels of a sample; of odd sizes too, whose bindings cannot begin where they do.
 #[test]
 fn every_norm_in_slices() {
-    let cases: [(Norm, &[usize], u64); 9] = [
+    let cases: [(Norm, &[usize], u64); 17] = [
         (BatchNorm::new(6).into(), &[40, 6, 35], 8192),
         (BatchNorm::new(6).momentum(None).into(), &[300, 6], 2048),
         (BatchNorm::new(8).into(), &[3, 8, 20, 20], 4096),
@@ -37,6 +37,51 @@ fn every_norm_in_slices() {
         (GroupNorm::new(4, 8).into(), &[2, 8, 300], 4096),
         (LayerNorm::new(&[33]).into(), &[200, 33], 4096),
         (RmsNorm::new(&[7, 12]).into(), &[3, 25, 7, 12], 12_288),
+        // Points of a sample, samples, channels of a sample, virtual batches and samples of one.
+        (
+            BatchNorm::new(6).channels_last(true).into(),
+            &[40, 35, 6],
+            8192,
+        ),
+        (
+            InstanceNorm::new(8).affine(true).channels_last(true).into(),
+            &[3, 301, 8],
+            4096,
+        ),
+        (
+            InstanceNorm::new(8)
+                .affine(true)
+                .channels_last(true)
+                .track_running_stats(true)
+                .into(),
+            &[30, 21, 8],
+            4096,
+        ),
+        (
+            GroupNorm::new(2, 8).channels_last(true).into(),
+            &[3, 301, 8],
+            4096,
+        ),
+        (
+            LayerNorm::new(&[12]).channels_first(true).into(),
+            &[30, 12, 8],
+            4096,
+        ),
+        (
+            LayerNorm::new(&[70]).channels_first(true).into(),
+            &[2, 70, 60],
+            8192,
+        ),
+        (
+            BatchNorm::new(8).virtual_batch_size(Some(150)).into(),
+            &[450, 8],
+            4096,
+        ),
+        (
+            BatchNorm::new(6).virtual_batch_size(Some(5)).into(),
+            &[20, 6, 35],
+            8192,
+        ),
     ];
     for (device, context) in devices() {
         for (norm, shape, bytes) in &cases {

@@ -153,6 +153,25 @@ fn rms_norm_surrounded() {
     ]);
 }
 
+#[test]
+fn other_orders_surrounded() {
+    let instance = InstanceNorm::new(8).affine(true).channels_last(true);
+    surrounded(&[
+        (BatchNorm::new(8).channels_last(true).into(), &[3, 5, 8]),
+        (instance.track_running_stats(true).into(), &[3, 35, 8]),
+        (GroupNorm::new(2, 8).channels_last(true).into(), &[3, 35, 8]),
+        (
+            LayerNorm::new(&[5]).channels_first(true).into(),
+            &[3, 5, 12],
+        ),
+        (RmsNorm::new(&[5]).channels_first(true).into(), &[2, 5, 7]),
+        (
+            BatchNorm::new(8).virtual_batch_size(Some(6)).into(),
+            &[12, 8],
+        ),
+    ]);
+}
+
 /// Weight and bias each there or not, running statistics kept or not and averaged in either way, in all modes.
 #[test]
 fn every_combination_of_optional_parts() {
@@ -171,10 +190,22 @@ fn every_combination_of_optional_parts() {
             let instance = InstanceNorm::new(4).weight(weight).bias(bias);
             let instance = instance.track_running_stats(track).momentum(momentum);
             norms.push((instance.into(), &[3, 4, 2, 4]));
+            norms.push((instance.channels_last(true).into(), &[3, 5, 4]));
+            norms.push((batch.virtual_batch_size(Some(3)).into(), &[6, 4]));
         }
         let group = GroupNorm::new(2, 4).weight(weight).bias(bias);
         norms.push((group.into(), &[3, 4, 5]));
         norms.push((group.into(), &[3, 4]));
+        norms.push((
+            GroupNorm::new(1, 4)
+                .weight(weight)
+                .bias(bias)
+                .channels_last(true)
+                .into(),
+            &[3, 5, 4],
+        ));
+        let points = LayerNorm::new(&[3]).weight(weight).bias(bias);
+        norms.push((points.channels_first(true).into(), &[2, 3, 4]));
         let layer = LayerNorm::new(&[3, 4]).weight(weight).bias(bias);
         norms.push((layer.into(), &[5, 3, 4]));
         norms.push((RmsNorm::new(&[12]).weight(weight).into(), &[5, 12]));

@@ -82,10 +82,23 @@ fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], ca
                 true => [group, channel_of(norm, shape, element)],
                 false => [channel_of(norm, shape, element), group],
             };
-            assert_eq!(found.partner * unit, partner, "{step:#?}");
-            if !step.variant.by_rows {
-                assert_eq!(found.group, item, "{step:#?}");
-            }
+            let named = match step.variant {
+                variant if variant.affine_of_row => [
+                    4 * (found.group * step.params.partner_modulus + found.partner),
+                    found.row,
+                ],
+                variant if variant.grouped_columns => [
+                    (found.group * step.params.partner_modulus + found.partner)
+                        / step.params.items_per_group,
+                    unit * found.partner,
+                ],
+                variant if variant.by_rows => [
+                    unit * (found.group * step.params.partner_modulus + found.partner),
+                    unit * found.partner,
+                ],
+                _ => [found.group, unit * found.partner],
+            };
+            assert_eq!(named, [item, partner], "{step:#?}");
             let first = found.offset;
             let writer = partials[found.partial as usize].get_or_insert((slice, first));
             assert_eq!(writer.0, slice, "two slices write one partial: {step:#?}");

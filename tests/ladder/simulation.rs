@@ -9,8 +9,10 @@ use wgpu_norm::source::Team;
 pub(crate) struct Found {
     /// Where the vector lies in the binding.
     pub(crate) offset: u32,
-    /// Number of its item in the whole tensor, or of the group that this is a run of.
+    /// Number of its item in the whole tensor, of the group that this is a run of, or of the block that this is a row of.
     pub(crate) group: u32,
+    /// Number of a row in its block.
+    pub(crate) row: u32,
     pub(crate) partner: u32,
     /// Where the partial result of its task goes.
     pub(crate) partial: u32,
@@ -20,6 +22,16 @@ pub(crate) struct Found {
 fn team(step: &Step, workgroup: u32, row: u32, team: u32) -> (u32, u32) {
     let (p, teams) = (&step.params, step.variant.tile.teams);
     let (chunk, part) = (workgroup / p.parts, workgroup % p.parts);
+    if step.variant.row_blocks {
+        assert_eq!(teams, 1, "{step:#?}");
+        let (block, of_block) = (chunk / p.chunks_per_block, chunk % p.chunks_per_block);
+        let row = of_block * p.chunk + row;
+        let number = match row < p.rows_per_block {
+            true => block * p.rows_per_block + row,
+            false => p.items,
+        };
+        return (part, number);
+    }
     (part, (chunk * p.chunk + row) * teams + team)
 }
 
@@ -32,9 +44,11 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
     let base = p.base + outer * p.outer_stride + inner * p.item_stride;
     let item = p.first_item + local;
     let partial = p.first_partial + part * p.all_items + item;
-    let group = match step.variant.runs {
-        true => item / p.items_per_group,
-        false => item,
+    let (block, row) = (local / p.rows_per_block, local % p.rows_per_block);
+    let group = match step.variant {
+        variant if variant.by_rows => p.first_block + block,
+        variant if variant.runs => item / p.items_per_group,
+        _ => item,
     };
     let partner_of_item =
         p.partner_first + item / p.partner_divisor * p.partner_multiplier % p.partner_modulus;
@@ -57,6 +71,7 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
         visit(Found {
             offset: base + run * p.run_stride + within,
             group,
+            row,
             partner: partner_of_item
                 + partner_run * p.partner_per_run
                 + within * p.partner_per_element,
@@ -85,13 +100,19 @@ pub(crate) fn walk(step: &Step, workgroups: u32, mut visit: impl FnMut(Found)) -
                     _ => (local % tile.lanes, local / tile.lanes),
                 };
                 let task = team(step, workgroup, row, team_index);
-                let summed = workgroup / step.params.parts * tile.teams + team_index;
+                let chunk = workgroup / step.params.parts;
+                let first = match step.variant.row_blocks {
+                    true => {
+                        let chunks = step.params.chunks_per_block;
+                        chunk % chunks * step.params.all_items
+                            + chunk / chunks * step.params.partner_modulus
+                    }
+                    false => (chunk * tile.teams + team_index) * step.params.partner_modulus,
+                };
                 most = most.max(lane(step, task, lane_index, &mut |found| {
                     visit(match by_channel {
                         true => Found {
-                            partial: step.params.first_partial
-                                + summed * step.params.partner_modulus
-                                + found.partner,
+                            partial: step.params.first_partial + first + found.partner,
                             ..found
                         },
                         false => found,

@@ -121,7 +121,7 @@ pub(crate) fn channels_last() -> Vec<(Norm, Vec<usize>)> {
         &[2, 64, 1],    // one channel
         &[1, 2101, 4],  // more rows than a part of a split on a CPU
     ];
-    let group: [(usize, &[usize]); 9] = [
+    let group: [(usize, &[usize]); 10] = [
         (3, &[4, 6]),       // rank 2: as channels first
         (1, &[3, 5, 6]),    // one group
         (3, &[4, 5, 6]),    // runs of 2: across
@@ -131,6 +131,7 @@ pub(crate) fn channels_last() -> Vec<(Norm, Vec<usize>)> {
         (4, &[2, 17, 48]),  // runs of three vectors
         (6, &[2, 9, 6]),    // one channel per group: instance norm
         (2, &[2, 601, 40]), // longer than registers
+        (3, &[5, 300, 24]), // several chunks of rows on a CPU
     ];
     let mut norms: Vec<(Norm, Vec<usize>)> = Vec::new();
     for shape in batch {
