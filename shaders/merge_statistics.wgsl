@@ -1,5 +1,5 @@
 // Split, step 2: the parts of each group merged, one team per group; where these are too many, one per stretch of them first,
-// into `merged`. A vector of the walk is one partial.
+// into `merged`. A vector of the walk is one partial. What other tensors' statistics are merged with goes to `exported`.
 
 fn run(workgroup: u32) {
     let task = task_at(workgroup, 0u);
@@ -17,5 +17,9 @@ fn run(workgroup: u32) {
     if (task.exists && lane == 0u) {
         store_merged(task.partial, all);
         store_moments(task.item, moments_of(all));
+        store_exported(task.item, all.high);
+        store_exported(params.groups + task.item, all.low);
+        store_exported(2u * params.groups + task.item, all.m2);
+        store_exported(3u * params.groups + task.item, all.scale);
     }
 }

@@ -2,6 +2,8 @@
 
 use half::{bf16, f16};
 
+use crate::error::{Error, Result};
+
 /// The type of a tensor's elements.
 ///
 /// Input, output, residual and their gradients may be of any of [`DType::DATA`], all of them of the same in one pass. Parameters, running
@@ -62,6 +64,18 @@ impl DType {
         let exponent = ((at.to_bits() >> 52) & 0x7ff) as i32 - 1023;
         self.fraction().map_or(0.0, |(bits, least)| {
             f64::from(exponent.max(least) - bits).exp2()
+        })
+    }
+
+    /// Refuses what the data of a plan cannot be.
+    pub(crate) fn expect_data(self) -> Result<()> {
+        if Self::DATA.contains(&self) {
+            return Ok(());
+        }
+        Err(Error::Value {
+            name: "the type of a plan",
+            expected: "F32, F16 or BF16",
+            got: format!("{self:?}"),
         })
     }
 

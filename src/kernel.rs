@@ -30,6 +30,7 @@ pub enum Slot {
     ResidualOutput,
     GradResidual,
     GradResidualOutput,
+    Exported,
 }
 
 /// How a kernel uses a slot.
@@ -210,6 +211,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     slot(Slot::Partials, Read, Partial),
                     optional(Slot::Merged, Write, Partial, ""),
                     optional(Slot::Statistics, Write, Item, ""),
+                    optional(Slot::Exported, Write, Item, ""),
                 ]
             }
         }
@@ -338,7 +340,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
 
 impl Slot {
     /// Number of slots.
-    pub(crate) const COUNT: usize = Self::GradResidualOutput as usize + 1;
+    pub(crate) const COUNT: usize = Self::Exported as usize + 1;
 
     /// The type of a tensor that stands here, in a pass over `data`.
     pub(crate) const fn dtype(self, data: DType) -> DType {
@@ -380,6 +382,7 @@ impl Slot {
             Self::ResidualOutput => "residual_output",
             Self::GradResidual => "grad_residual",
             Self::GradResidualOutput => "grad_residual_output",
+            Self::Exported => "exported",
         }
     }
 

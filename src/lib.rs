@@ -24,6 +24,7 @@ mod scope;
 pub mod source;
 mod state;
 mod strategy;
+pub mod sync;
 mod tensor;
 mod tune;
 

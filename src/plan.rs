@@ -2,9 +2,11 @@
 
 mod operands;
 mod prepared;
+mod sync;
 mod tensors;
 mod warm;
 
+pub use sync::{Moments, SyncPlan};
 pub use tensors::{BackwardTensors, ForwardTensors, Running};
 pub use warm::WarmUp;
 
@@ -126,13 +128,7 @@ impl Plan {
         mode: Mode,
         tuning: Tuning,
     ) -> Result<Self> {
-        if !DType::DATA.contains(&dtype) {
-            return Err(Error::Value {
-                name: "the type of a plan",
-                expected: "F32, F16 or BF16",
-                got: format!("{dtype:?}"),
-            });
-        }
+        dtype.expect_data()?;
         let problem = norm.lower(shape, mode)?;
         let plan = Self {
             problem: problem.map(|problem| Problem { dtype, ..problem }),

@@ -5,6 +5,7 @@ mod columns;
 mod forward;
 mod job;
 mod small;
+mod sync;
 
 pub use backward::Wanted;
 
@@ -198,8 +199,15 @@ impl Recipe {
             .max(u64::from(bytes) * u64::from(number));
     }
 
-    /// Merges `parts` partial statistics of each group: in one launch, or in two where a lane of a single one would have too many.
-    fn merge_statistics(&mut self, problem: &Problem, caps: &Caps, (parts, packed): (u32, bool)) {
+    /// Merges `parts` partial statistics of each group, into `to`: in one launch, or in two where a lane of a single one would have
+    /// too many.
+    fn merge_statistics(
+        &mut self,
+        problem: &Problem,
+        caps: &Caps,
+        (parts, packed): (u32, bool),
+        to: Slot,
+    ) {
         let groups = problem.groups.items;
         let pack = if packed { 4 } else { 1 };
         let step = |parts, part, to| {
@@ -208,7 +216,7 @@ impl Recipe {
             small::merge_step(problem, caps, kernel, (&walk, packed), part, to)
         };
         if parts <= MOST_MERGED {
-            self.steps.push(step(parts, parts, Slot::Statistics));
+            self.steps.push(step(parts, parts, to));
             return;
         }
         let (chunks, chunk) = strategy::parts(parts, MOST_MERGED);
@@ -216,7 +224,7 @@ impl Recipe {
             .merged_bytes
             .max(u64::from(STATISTICS_BYTES) * u64::from(groups * chunks));
         self.steps.push(step(parts, chunk, Slot::Merged));
-        let mut last = step(chunks, chunks, Slot::Statistics);
+        let mut last = step(chunks, chunks, to);
         last.renamed = vec![(Slot::Partials, Slot::Merged)];
         self.steps.push(last);
     }

@@ -284,7 +284,7 @@ impl Layer {
         Ok((grad_weight, grad_bias))
     }
 
-    fn submitted<T>(
+    pub(crate) fn submitted<T>(
         &self,
         label: &str,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<T>,

@@ -32,21 +32,21 @@ impl Wanted {
     }
 
     /// The slots of the gradients of weight and bias.
-    fn parameter_slots(self) -> Slots {
+    pub(super) fn parameter_slots(self) -> Slots {
         Slots::default()
             .with_if(self.weight, Slot::GradWeight)
             .with_if(self.bias, Slot::GradBias)
     }
 }
 
-struct Builder<'a> {
-    problem: &'a Problem,
-    caps: &'a Caps,
+pub(super) struct Builder<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) caps: &'a Caps,
     forced: Option<Strategy>,
     wanted: Wanted,
     /// The gradient of what the activation is applied to was written by a launch before.
-    gradient_written: bool,
-    recipe: Recipe,
+    pub(super) gradient_written: bool,
+    pub(super) recipe: Recipe,
 }
 
 pub(super) fn recipe(
@@ -60,12 +60,8 @@ pub(super) fn recipe(
         None => super::choose(problem, caps, Load::Backward)?,
     };
     let mut builder = Builder {
-        problem,
-        caps,
         forced,
-        wanted,
-        gradient_written: false,
-        recipe: Recipe::new(strategy),
+        ..Builder::new(problem, caps, wanted, strategy)
     };
     let one_channel_per_group = problem.groups.partner.is_constant();
     match (
@@ -98,6 +94,24 @@ pub(super) fn recipe(
     }
     builder.recipe.pack_affine(problem, caps);
     Ok(builder.recipe)
+}
+
+impl<'a> Builder<'a> {
+    pub(super) const fn new(
+        problem: &'a Problem,
+        caps: &'a Caps,
+        wanted: Wanted,
+        strategy: Strategy,
+    ) -> Self {
+        Self {
+            problem,
+            caps,
+            forced: None,
+            wanted,
+            gradient_written: false,
+            recipe: Recipe::new(strategy),
+        }
+    }
 }
 
 impl Builder<'_> {
@@ -237,7 +251,7 @@ impl Builder<'_> {
     }
 
     /// Partial sums over the parts of each item; returns their number.
-    fn sums_in_parts(&mut self, view: View) -> Result<u32> {
+    pub(super) fn sums_in_parts(&mut self, view: View) -> Result<u32> {
         let forced = self.forced == Some(Strategy::Split);
         // The sums of several columns are those of a group only with a weight that varies.
         let columns_are_groups = self.problem.groups.run_length == 1;
@@ -297,7 +311,7 @@ impl Builder<'_> {
     }
 
     /// All `partials`, merged to `items` pairs of sums.
-    fn merge(&mut self, items: u32, partials: u32, optional: Slots) {
+    pub(super) fn merge(&mut self, items: u32, partials: u32, optional: Slots) {
         let (from, size) = ((Slot::Partials, partials), (items, partials / items));
         self.recipe
             .merge_sums(self.problem, self.caps, from, size, optional);
@@ -312,7 +326,7 @@ impl Builder<'_> {
     }
 
     /// `grad_input` from the sums of each group, or without any.
-    fn grad_input(&mut self, view: View, optional: Slots) -> Result<()> {
+    pub(super) fn grad_input(&mut self, view: View, optional: Slots) -> Result<()> {
         let forced = self.forced == Some(Strategy::Split);
         let jobs = if strategy::by_rows(self.problem, self.caps) {
             Jobs::rows(self.problem, self.caps, ByRows::Elements)?

@@ -29,16 +29,7 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
         return Ok(recipe);
     }
     if strategy == Strategy::Split {
-        let by_rows = problem.groups.run_length == 1 && strategy::by_rows(problem, caps);
-        let jobs = if by_rows {
-            Jobs::rows(problem, caps, ByRows::Statistics)?
-        } else {
-            Jobs::in_parts(problem, caps, View::Groups, forced.is_some())?
-        };
-        recipe.needs_partials(STATISTICS_BYTES, jobs.partials());
-        let sum = sum_slots(problem);
-        recipe.steps.extend(jobs.steps(Kernel::Statistics, sum));
-        recipe.merge_statistics(problem, caps, (jobs.parts, by_rows));
+        statistics(&mut recipe, problem, caps, forced, Slot::Statistics)?;
         normalize(&mut recipe, problem, caps, forced)?;
     } else {
         let jobs = Jobs::whole_groups(problem, caps, Load::Forward, strategy)?;
@@ -56,7 +47,29 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
     Ok(recipe)
 }
 
-fn normalize(
+/// Statistics of each group in parts, merged into `to`.
+pub(super) fn statistics(
+    recipe: &mut Recipe,
+    problem: &Problem,
+    caps: &Caps,
+    forced: Option<Strategy>,
+    to: Slot,
+) -> Result<()> {
+    let by_rows = problem.groups.run_length == 1 && strategy::by_rows(problem, caps);
+    let jobs = if by_rows {
+        Jobs::rows(problem, caps, ByRows::Statistics)?
+    } else {
+        Jobs::in_parts(problem, caps, View::Groups, forced.is_some())?
+    };
+    recipe.needs_partials(STATISTICS_BYTES, jobs.partials());
+    let sum = sum_slots(problem);
+    recipe.steps.extend(jobs.steps(Kernel::Statistics, sum));
+    recipe.merge_statistics(problem, caps, (jobs.parts, by_rows), to);
+    Ok(())
+}
+
+/// The output from statistics at hand.
+pub(super) fn normalize(
     recipe: &mut Recipe,
     problem: &Problem,
     caps: &Caps,
@@ -101,7 +114,7 @@ const fn activated(problem: &Problem, mut step: Step) -> Step {
 }
 
 /// The running statistics take the average over the groups of a channel: one group in batch norm, one per sample in instance norm.
-fn update_running(
+pub(super) fn update_running(
     recipe: &mut Recipe,
     problem: &Problem,
     caps: &Caps,

@@ -23,5 +23,6 @@ mod sizes;
 mod slices;
 mod surrounded;
 mod sweep;
+mod sync;
 mod tuning;
 mod warm;

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use wgpu_norm::geometry::Problem;
 use wgpu_norm::kernel::Kernel;
 use wgpu_norm::recipe::Step;
-use wgpu_norm::{Caps, Norm, Recipe};
+use wgpu_norm::{Caps, Mode, Norm, Recipe};
 
-use crate::problems::{Pick, caps, norm, pick, problem, recipe};
+use crate::problems::{caps, norm, pick, problem, recipe, sync_recipes};
 use crate::simulation;
 
 /// Loop iterations of an invocation that lavapipe of Mesa 22.3 runs.
@@ -18,7 +18,17 @@ proptest! {
     #[test]
     fn every_element_exactly_once((norm, shape) in norm(3000), caps in caps(), pick in pick()) {
         if let Some(recipe) = recipe(&norm, &shape, &caps, pick) {
-            covers(&norm, &shape, &recipe, &caps, pick);
+            let problem = problem(&norm, &shape, pick).unwrap().unwrap();
+            covers(&norm, &problem, &shape, &recipe, &caps);
+        }
+    }
+
+    /// The halves of synchronized batch norm.
+    #[test]
+    fn every_element_of_a_shard_exactly_once((norm, shape) in norm(1000), caps in caps()) {
+        for recipe in sync_recipes(&norm, &shape, &caps) {
+            let problem = norm.lower(&shape, Mode::TRAINING).unwrap().unwrap();
+            covers(&norm, &problem, &shape, &recipe, &caps);
         }
     }
 
@@ -38,8 +48,7 @@ proptest! {
     }
 }
 
-fn covers(norm: &Norm, shape: &[usize], recipe: &Recipe, caps: &Caps, pick: Pick) {
-    let problem = problem(norm, shape, pick).unwrap().unwrap();
+fn covers(norm: &Norm, problem: &Problem, shape: &[usize], recipe: &Recipe, caps: &Caps) {
     let passes = recipe.steps.chunk_by(|a, b| a.kernel == b.kernel);
     for steps in passes {
         for step in steps {

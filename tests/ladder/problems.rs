@@ -226,3 +226,44 @@ pub(crate) fn recipes(norm: &Norm, shape: &[usize], caps: &Caps, dtype: DType) -
         .filter_map(|pick| recipe(norm, shape, caps, pick))
         .collect()
 }
+
+/// The recipes of a synchronized batch norm, if it is one and the device can carry them.
+pub(crate) fn sync_recipes(norm: &Norm, shape: &[usize], caps: &Caps) -> Vec<Recipe> {
+    let carried = matches!(norm, Norm::Batch(_)) && !norm.per_sample();
+    if !carried || norm.virtual_batch_size().is_some() {
+        return Vec::new();
+    }
+    let Ok(Some(problem)) = norm.lower(shape, Mode::TRAINING) else {
+        return Vec::new();
+    };
+    let all = Wanted {
+        input: false,
+        weight: norm.has_weight(),
+        bias: norm.has_bias(),
+        residual: false,
+    };
+    let none = Wanted {
+        weight: false,
+        bias: false,
+        ..all
+    };
+    let recipes = [
+        Recipe::sync_statistics(&problem, caps),
+        Recipe::sync_normalize(&problem, caps, false),
+        Recipe::sync_normalize(&problem, caps, true),
+        Recipe::sync_sums(&problem, caps, all),
+        Recipe::sync_sums(&problem, caps, none),
+        Recipe::sync_grad_input(&problem, caps, false),
+    ];
+    let checked = recipes.into_iter().filter_map(|recipe| match recipe {
+        Ok(recipe) => Some(recipe),
+        Err(Error::Limit {
+            needed, allowed, ..
+        }) => {
+            assert!(needed > allowed);
+            None
+        }
+        Err(error) => panic!("{error}"),
+    });
+    checked.collect()
+}

@@ -9,7 +9,7 @@ use wgpu_norm::{
     Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm,
 };
 
-use crate::problems::recipes;
+use crate::problems::{recipes, sync_recipes};
 
 pub(crate) fn devices() -> Vec<Caps> {
     let mut devices = Vec::new();
@@ -149,6 +149,9 @@ pub(crate) fn all() -> &'static [(Kernel, Variant)] {
                     for recipe in recipes(&norm, &shape, &caps, dtype) {
                         seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));
                     }
+                }
+                for recipe in sync_recipes(&norm, &shape, &caps) {
+                    seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));
                 }
             }
         }
