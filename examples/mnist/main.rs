@@ -16,7 +16,8 @@
 //! ```
 //!
 //! It is an ordinary training loop. The dense layers run on the CPU with ndarray; every normalization (forward, backward,
-//! running statistics) runs on the GPU through wgpu-norm. All calls of the library are in `norm.rs`.
+//! running statistics) runs on the GPU through wgpu-norm. All calls of the library are in `norm.rs` and `ranks.rs`; with another
+//! `ranks.rs` the same network trains over several processes: `examples/distributed`.
 
 mod chart;
 mod data;
@@ -25,6 +26,7 @@ mod fold;
 mod idx;
 mod model;
 mod norm;
+mod ranks;
 mod train;
 
 use std::{

@@ -3,9 +3,14 @@
 use ndarray::{Array1, Array2, ArrayView1, Axis, Zip};
 use rand::{Rng, RngExt};
 use wgpu_norm::fold::{Layout, ScaleShift};
-use wgpu_norm::{Context, Mode, Saved};
+use wgpu_norm::{Context, Mode};
 
-use crate::{Result, idx::PIXELS, norm::NormLayer};
+use super::{
+    Result,
+    idx::PIXELS,
+    norm::NormLayer,
+    ranks::{self, Saved},
+};
 
 const HIDDEN: [usize; 3] = [256, 128, 64];
 const CLASSES: usize = 10;
@@ -67,10 +72,13 @@ impl Dense {
     }
 
     fn descend(&mut self, input: &Array2<f32>, grad_output: &Array2<f32>, learning_rate: f32) {
-        let grad_weight = input.t().dot(grad_output);
+        let mut grad_weight = input.t().dot(grad_output);
+        ranks::add_up(grad_weight.iter_mut());
         self.weight.scaled_add(-learning_rate, &grad_weight);
         if let Some(bias) = &mut self.bias {
-            bias.scaled_add(-learning_rate, &grad_output.sum_axis(Axis(0)));
+            let mut grad_bias = grad_output.sum_axis(Axis(0));
+            ranks::add_up(grad_bias.iter_mut());
+            bias.scaled_add(-learning_rate, &grad_bias);
         }
     }
 }
@@ -178,7 +186,8 @@ impl Mlp {
             saved.push(for_backward);
         }
         let last = &values[self.hidden.len()];
-        let (loss, grad_logits) = softmax_cross_entropy(self.output.forward(last), labels);
+        let logits = self.output.forward(last);
+        let (loss, grad_logits) = softmax_cross_entropy(logits, labels);
 
         let mut grad = self.output.grad_input(&grad_logits);
         self.output.descend(last, &grad_logits, learning_rate);
@@ -202,9 +211,10 @@ impl Mlp {
     }
 }
 
-/// The mean loss of a batch, and its gradient with respect to the logits.
+/// The mean loss of a batch, and its gradient with respect to the logits of this process's share of it.
 fn softmax_cross_entropy(mut logits: Array2<f32>, labels: &[u8]) -> (f32, Array2<f32>) {
-    let count = labels.len() as f32;
+    let mut count = labels.len() as f32;
+    ranks::add_up([&mut count].into_iter());
     let mut loss = 0.0;
     for (mut row, &label) in logits.outer_iter_mut().zip(labels) {
         let label = usize::from(label);
@@ -215,6 +225,7 @@ fn softmax_cross_entropy(mut logits: Array2<f32>, labels: &[u8]) -> (f32, Array2
         row.mapv_inplace(|logit| (logit - log_sum).exp() / count);
         row[label] -= 1.0 / count;
     }
+    ranks::add_up([&mut loss].into_iter());
     (loss, logits)
 }
 

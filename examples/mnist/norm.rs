@@ -1,16 +1,19 @@
-//! Batch normalization on the GPU, for a network on the CPU: every call of wgpu-norm in the training loop is here.
+//! Batch normalization on the GPU, for a network on the CPU: every call of wgpu-norm in the training loop is here or in `ranks.rs`.
 
 use ndarray::Array2;
 use wgpu_norm::fold::ScaleShift;
-use wgpu_norm::{BatchNorm, Context, Layer, Mode, Saved, Tensor};
+use wgpu_norm::{BatchNorm, Context, Layer, Mode, Tensor};
 
-use crate::Result;
+use super::{
+    Result,
+    ranks::{self, BatchNormLayer, Saved},
+};
 
 /// A batch norm layer with its weight and bias, trained by SGD.
 #[derive(Debug)]
 pub(crate) struct NormLayer {
     context: Context,
-    layer: Layer,
+    layer: BatchNormLayer,
     /// Copies on the CPU, where SGD runs.
     weight: Vec<f32>,
     bias: Vec<f32>,
@@ -22,7 +25,7 @@ impl NormLayer {
         let norm = BatchNorm::new(num_features).eps(1e-3).momentum(Some(0.01));
         Ok(Self {
             context: context.clone(),
-            layer: Layer::new(context, norm)?,
+            layer: BatchNormLayer::new(Layer::new(context, norm)?)?,
             weight: vec![1.0; num_features],
             bias: vec![0.0; num_features],
         })
@@ -31,13 +34,13 @@ impl NormLayer {
     /// The output, and what `backward` needs.
     pub(crate) fn forward(&self, input: &Array2<f32>, mode: Mode) -> Result<(Array2<f32>, Saved)> {
         let input = upload(&self.context, input)?;
-        let forward = self.layer.forward(&input, mode)?;
-        Ok((download(&forward.output)?, forward.saved))
+        let (output, saved) = self.layer.forward(&input, mode)?;
+        Ok((download(&output)?, saved))
     }
 
     /// What the layer does at test time: to be folded into the dense layer before it.
     pub(crate) fn scale_shift(&self) -> Result<ScaleShift> {
-        Ok(self.layer.scale_shift()?)
+        Ok(self.layer.layer().scale_shift()?)
     }
 
     /// The gradient of the input; weight and bias take a step of SGD.
@@ -49,7 +52,8 @@ impl NormLayer {
     ) -> Result<Array2<f32>> {
         let grad_output = upload(&self.context, grad_output)?;
         let gradients = self.layer.backward(saved, &grad_output)?;
-        let (weight, bias) = (self.layer.weight(), self.layer.bias());
+        let layer = self.layer.layer();
+        let (weight, bias) = (layer.weight(), layer.bias());
         descend(
             &mut self.weight,
             weight,
@@ -69,7 +73,9 @@ fn descend(
     learning_rate: f32,
 ) -> Result<()> {
     if let (Some(parameter), Some(gradient)) = (parameter, gradient) {
-        for (value, slope) in values.iter_mut().zip(gradient.to_vec()?) {
+        let mut gradient = gradient.to_vec()?;
+        ranks::add_up(gradient.iter_mut());
+        for (value, slope) in values.iter_mut().zip(gradient) {
             *value -= learning_rate * slope;
         }
         parameter.write(values)?;
