@@ -31,6 +31,8 @@ pub enum Slot {
     GradResidual,
     GradResidualOutput,
     Exported,
+    Edges,
+    Counts,
 }
 
 /// How a kernel uses a slot.
@@ -56,6 +58,8 @@ pub(crate) enum Element {
     Partial,
     /// A counter.
     U32,
+    /// A counter that all lanes add to.
+    Count,
 }
 
 /// One row of the table.
@@ -95,11 +99,13 @@ pub enum Kernel {
     GradInput,
     /// Weight and bias in one binding.
     PackAffine,
+    /// Numbers of values between edges.
+    Histogram,
 }
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NormalizeGroups,
         Self::Statistics,
         Self::MergeStatistics,
@@ -112,6 +118,7 @@ impl Kernel {
         Self::MergeSums,
         Self::GradInput,
         Self::PackAffine,
+        Self::Histogram,
     ];
 
     /// The name of its entry file, without `.wgsl`.
@@ -130,6 +137,7 @@ impl Kernel {
             Self::MergeSums => "merge_sums",
             Self::GradInput => "grad_input",
             Self::PackAffine => "pack_affine",
+            Self::Histogram => "histogram",
         }
     }
 }
@@ -180,7 +188,7 @@ const GRAD_RESIDUAL_OUTPUT: SlotUse =
 /// The slots of a kernel, in binding order. Binding 0 is the parameter block, so slot i is binding i + 1, absent ones left out.
 pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
     use Access::{Read, ReadWrite, Write};
-    use Element::{Channel, Data, F32, Item, Partial, U32};
+    use Element::{Channel, Count, Data, F32, Item, Partial, U32};
     match kernel {
         Kernel::NormalizeGroups => {
             const {
@@ -335,12 +343,21 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                 ]
             }
         }
+        Kernel::Histogram => {
+            const {
+                &[
+                    INPUT,
+                    slot(Slot::Edges, Read, U32),
+                    slot(Slot::Counts, Write, Count),
+                ]
+            }
+        }
     }
 }
 
 impl Slot {
     /// Number of slots.
-    pub(crate) const COUNT: usize = Self::Exported as usize + 1;
+    pub(crate) const COUNT: usize = Self::Counts as usize + 1;
 
     /// The type of a tensor that stands here, in a pass over `data`.
     pub(crate) const fn dtype(self, data: DType) -> DType {
@@ -353,7 +370,7 @@ impl Slot {
             | Self::ResidualOutput
             | Self::GradResidual
             | Self::GradResidualOutput => data,
-            Self::NumBatchesTracked => DType::U32,
+            Self::NumBatchesTracked | Self::Edges | Self::Counts => DType::U32,
             _ => DType::F32,
         }
     }
@@ -383,6 +400,8 @@ impl Slot {
             Self::GradResidual => "grad_residual",
             Self::GradResidualOutput => "grad_residual_output",
             Self::Exported => "exported",
+            Self::Edges => "edges",
+            Self::Counts => "counts",
         }
     }
 

@@ -13,6 +13,7 @@ pub mod fold;
 pub mod geometry;
 pub mod kernel;
 mod layer;
+pub mod observe;
 mod ops;
 pub mod params;
 mod pipeline;

@@ -1,11 +1,13 @@
 //! A norm on one shape, ready to be recorded into the caller's command encoder.
 
+mod observer;
 mod operands;
 mod prepared;
 mod sync;
 mod tensors;
 mod warm;
 
+pub use observer::{Observed, Observer};
 pub use sync::{Moments, SyncPlan};
 pub use tensors::{BackwardTensors, ForwardTensors, Running};
 pub use warm::WarmUp;

@@ -4,10 +4,12 @@ mod backward;
 mod columns;
 mod forward;
 mod job;
+mod observe;
 mod small;
 mod sync;
 
 pub use backward::Wanted;
+pub(crate) use observe::MOST_BINS;
 
 use std::ops::Range;
 

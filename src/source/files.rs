@@ -135,6 +135,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         ],
         Kernel::PackAffine => vec![file!("pack_affine")],
         Kernel::MergeSums => vec![file!("merge_sums")],
+        Kernel::Histogram => vec![file!("histogram")],
         Kernel::GradInput => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),

@@ -104,6 +104,7 @@ pub(super) fn constants(variant: &Variant) -> String {
     let moment = if variant.groups_differ() { value } else { item };
     let bits = if item == "f32" { "u32" } else { "vec4u" };
     let sums = if item == "f32" { "vec2f" } else { "mat2x4f" };
+    let element = if variant.vector == 1 { "v" } else { "v[i]" };
     let [total, largest, first] = match (variant.vector, variant.packed) {
         (1, _) | (_, true) => ["v", "v", "v"],
         _ => [
@@ -117,7 +118,8 @@ pub(super) fn constants(variant: &Variant) -> String {
         "alias Value = {value};\nalias Item = {item};\nalias Moment = {moment};\nalias Bits = {bits};\nalias Sums = {sums};\n\
          fn total(v: Value) -> Item {{ return {total}; }}\n\
          fn largest_of(v: Value) -> Item {{ return {largest}; }}\n\
-         fn first_of(v: Value) -> Item {{ return {first}; }}\n"
+         fn first_of(v: Value) -> Item {{ return {first}; }}\n\
+         fn element_of(v: Value, i: u32) -> f32 {{ return {element}; }}\n"
     );
     text
 }
@@ -146,6 +148,7 @@ pub(super) fn accessors(
         Element::F32 => ("f32", "f32"),
         Element::Partial => ("Partial", "Partial"),
         Element::U32 => ("u32", "u32"),
+        Element::Count => ("atomic<u32>", "u32"),
     };
     let writable = shared || slot.access != Access::Read;
     let data = variant.storage.binding(name, variant.vector, writable);
@@ -179,6 +182,9 @@ pub(super) fn accessors(
             (format!("1.0 + {value}({name}[i])"), String::new())
         }
         _ if slot.element == Element::Data => (load_data, store_data),
+        _ if slot.element == Element::Count => {
+            (String::new(), format!("atomicAdd(&{name}[i], value);"))
+        }
         // One number for all elements of a vector.
         _ if stored != value => (format!("{value}({name}[i])"), String::new()),
         _ => (format!("{name}[i]"), format!("{name}[i] = value;")),

@@ -15,6 +15,7 @@ mod fidelity;
 mod half;
 mod layers;
 mod memory;
+mod observe;
 mod plans;
 mod properties;
 mod pytorch;

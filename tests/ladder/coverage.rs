@@ -6,7 +6,7 @@ use wgpu_norm::kernel::Kernel;
 use wgpu_norm::recipe::Step;
 use wgpu_norm::{Caps, Mode, Norm, Recipe};
 
-use crate::problems::{caps, norm, pick, problem, recipe, sync_recipes};
+use crate::problems::{caps, norm, other_recipes, pick, problem, recipe};
 use crate::simulation;
 
 /// Loop iterations of an invocation that lavapipe of Mesa 22.3 runs.
@@ -23,10 +23,10 @@ proptest! {
         }
     }
 
-    /// The halves of synchronized batch norm.
+    /// The halves of synchronized batch norm, and observers.
     #[test]
     fn every_element_of_a_shard_exactly_once((norm, shape) in norm(1000), caps in caps()) {
-        for recipe in sync_recipes(&norm, &shape, &caps) {
+        for recipe in other_recipes(&norm, &shape, &caps) {
             let problem = norm.lower(&shape, Mode::TRAINING).unwrap().unwrap();
             covers(&norm, &problem, &shape, &recipe, &caps);
         }
@@ -57,7 +57,7 @@ fn covers(norm: &Norm, problem: &Problem, shape: &[usize], recipe: &Recipe, caps
         match steps[0].kernel {
             Kernel::RunningMoments | Kernel::UpdateRunning | Kernel::PackAffine => {}
             Kernel::MergeStatistics | Kernel::MergeSums => steps.iter().for_each(merges_all),
-            _ => walks_all(norm, shape, &problem, steps, caps),
+            _ => walks_all(norm, shape, problem, steps, caps),
         }
     }
 }
@@ -208,6 +208,12 @@ fn within_limits(step: &Step, caps: &Caps) {
         Kernel::RunningMoments => 1,
         Kernel::UpdateRunning => p.items.div_ceil(tile.teams),
         // One per partial and one per block.
+        // For each value those that search 1,025 edges; and the counters.
+        Kernel::Histogram => {
+            let vectors = p.part_vectors.div_ceil(tile.lanes);
+            let values = vectors * (1 + step.variant.vector * (1 + 11));
+            p.chunk + values + 2 * 1027_u32.div_ceil(tile.workgroup_size())
+        }
         Kernel::MergeSums | Kernel::MergeStatistics => 2 * p.part_vectors.div_ceil(tile.lanes),
         _ => {
             let vectors = u64::from(p.part_vectors.div_ceil(tile.lanes)) * u64::from(p.chunk);

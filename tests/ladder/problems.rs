@@ -227,15 +227,19 @@ pub(crate) fn recipes(norm: &Norm, shape: &[usize], caps: &Caps, dtype: DType) -
         .collect()
 }
 
-/// The recipes of a synchronized batch norm, if it is one and the device can carry them.
-pub(crate) fn sync_recipes(norm: &Norm, shape: &[usize], caps: &Caps) -> Vec<Recipe> {
-    let carried = matches!(norm, Norm::Batch(_)) && !norm.per_sample();
-    if !carried || norm.virtual_batch_size().is_some() {
-        return Vec::new();
-    }
+/// The recipes that are not passes of a norm, as far as the device can carry them: of a synchronized batch norm, or of the observer of a
+/// layer norm's groups.
+pub(crate) fn other_recipes(norm: &Norm, shape: &[usize], caps: &Caps) -> Vec<Recipe> {
     let Ok(Some(problem)) = norm.lower(shape, Mode::TRAINING) else {
         return Vec::new();
     };
+    if matches!(norm, Norm::Layer(_)) {
+        return fitting([Recipe::observe(&problem, caps, 1025)]);
+    }
+    let synchronized = matches!(norm, Norm::Batch(_)) && !norm.per_sample();
+    if !synchronized || norm.virtual_batch_size().is_some() {
+        return Vec::new();
+    }
     let all = Wanted {
         input: false,
         weight: norm.has_weight(),
@@ -247,14 +251,17 @@ pub(crate) fn sync_recipes(norm: &Norm, shape: &[usize], caps: &Caps) -> Vec<Rec
         bias: false,
         ..all
     };
-    let recipes = [
+    fitting([
         Recipe::sync_statistics(&problem, caps),
         Recipe::sync_normalize(&problem, caps, false),
         Recipe::sync_normalize(&problem, caps, true),
         Recipe::sync_sums(&problem, caps, all),
         Recipe::sync_sums(&problem, caps, none),
         Recipe::sync_grad_input(&problem, caps, false),
-    ];
+    ])
+}
+
+fn fitting<const N: usize>(recipes: [Result<Recipe, Error>; N]) -> Vec<Recipe> {
     let checked = recipes.into_iter().filter_map(|recipe| match recipe {
         Ok(recipe) => Some(recipe),
         Err(Error::Limit {

@@ -9,7 +9,7 @@ use wgpu_norm::{
     Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm,
 };
 
-use crate::problems::{recipes, sync_recipes};
+use crate::problems::{other_recipes, recipes};
 
 pub(crate) fn devices() -> Vec<Caps> {
     let mut devices = Vec::new();
@@ -150,7 +150,7 @@ pub(crate) fn all() -> &'static [(Kernel, Variant)] {
                         seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));
                     }
                 }
-                for recipe in sync_recipes(&norm, &shape, &caps) {
+                for recipe in other_recipes(&norm, &shape, &caps) {
                     seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));
                 }
             }

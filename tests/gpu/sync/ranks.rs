@@ -136,7 +136,7 @@ impl Batch {
             let plan = SyncPlan::new(context, self.norm, &shape, case.mode).unwrap();
             let (weight, bias) = (parameter(&case.weight), parameter(&case.bias));
             let counter = Tensor::counter(context).unwrap();
-            counter.write_u32(&[case.num_batches_tracked]).unwrap();
+            counter.write(&[case.num_batches_tracked]).unwrap();
             let unused = || nan(&[1]);
             Rank {
                 input: data(&case.input),
@@ -254,7 +254,7 @@ impl Batch {
                 tensor.unwrap().write(values).unwrap();
             }
             let counter = layer.num_batches_tracked_tensor().unwrap();
-            counter.write_u32(&[case.num_batches_tracked]).unwrap();
+            counter.write(&[case.num_batches_tracked]).unwrap();
             let layer = SyncLayer::new(layer).unwrap();
             let data = |values: &[f32]| {
                 Tensor::from_slice(context, &values[elements.clone()], &shape).unwrap()
@@ -325,7 +325,11 @@ fn added(parts: &[Vec<f32>]) -> Vec<f32> {
 
 fn running([mean, var, counter]: &[Tensor; 3]) -> (Vec<f32>, Vec<f32>, u32) {
     let values = |tensor: &Tensor| tensor.to_vec().unwrap();
-    (values(mean), values(var), counter.to_vec_u32().unwrap()[0])
+    (
+        values(mean),
+        values(var),
+        counter.to_vec_of::<u32>().unwrap()[0],
+    )
 }
 
 impl Results {
