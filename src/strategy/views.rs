@@ -74,7 +74,9 @@ pub(crate) fn by_rows(problem: &Problem, caps: &Caps) -> bool {
         let mut channels = slices.iter().map(|slice| slice.channels.items);
         channels.all(|items| items == problem.channels.items)
     };
+    // Rows would have to find weights of each sample; these take the walks that need not be by rows.
     caps.cpu
+        && !problem.per_sample
         && problem.groups.runs > 1
         && rows.is_some_and(|rows| rows.is_vectorizable())
         && (problem.groups.run_length == 1 || few_wide_groups(problem))
