@@ -1,5 +1,9 @@
 //! Synchronized batch norm, recorded into the caller's command encoder.
 
+mod moments;
+
+pub use moments::Moments;
+
 use std::sync::Arc;
 
 use super::operands::{InPlace, Operands};
@@ -41,53 +45,6 @@ pub struct SyncPlan {
     sums: [Lazy; 16],
     /// Without and with the gradient of a residual that the sums have left, without and with a residual.
     backward: [Lazy; 4],
-}
-
-/// Statistics of all ranks on the device: what the second half of the forward pass reads.
-#[derive(Debug, Clone)]
-pub struct Moments {
-    norm: BatchNorm,
-    statistics: Tensor,
-    averages: Tensor,
-}
-
-impl Moments {
-    /// Room for those of `norm`.
-    ///
-    /// # Errors
-    /// Those of [`Tensor::uninit`].
-    pub fn new(context: &Context, norm: BatchNorm) -> Result<Self> {
-        let channels = norm.num_features;
-        Ok(Self {
-            statistics: Tensor::uninit(context, &[4, channels])?,
-            averages: Tensor::uninit(context, &[2, channels])?,
-            norm,
-        })
-    }
-
-    /// Replaces them by those of `all` ranks, before all work that is submitted later.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if `all` has another number of channels, [`Error::OneValue`] if it has less than two values per channel.
-    pub fn write(&self, all: &Statistics) -> Result<()> {
-        let channels = self.norm.num_features;
-        all.expect_channels(channels)?;
-        if all.count() < 2 {
-            return Err(Error::OneValue {
-                norm: "batch_norm over all ranks",
-                unit: "channel",
-                shape: vec![all.count() as usize, channels],
-            });
-        }
-        self.statistics.write(&all.moments(self.norm.eps))?;
-        self.averages.write(&all.averages())
-    }
-
-    /// What the backward pass reads, as [`Plan::statistics_shape`] describes: `[4, C]`.
-    #[must_use]
-    pub const fn statistics(&self) -> &Tensor {
-        &self.statistics
-    }
 }
 
 impl SyncPlan {

@@ -1,5 +1,6 @@
 //! Synchronized batch norm: whatever the split into shards, the outcome is that of the whole batch.
 
+mod compare;
 mod errors;
 mod ranks;
 
