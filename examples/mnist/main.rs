@@ -13,6 +13,7 @@
 //! cargo run --release --example mnist -- --data path/to/mnist
 //! cargo run --release --example mnist -- --comparison 2 --chart learning_rate.svg
 //! cargo run --release --example mnist -- --fold              # and folds batch norm into the dense layers at the end
+//! cargo run --release --example mnist -- --comparison 1 --observe observed.svg     # and draws what passes through the network
 //! ```
 //!
 //! It is an ordinary training loop. The dense layers run on the CPU with ndarray; every normalization (forward, backward,
@@ -26,6 +27,8 @@ mod fold;
 mod idx;
 mod model;
 mod norm;
+mod observe;
+mod observe_chart;
 mod ranks;
 mod train;
 
@@ -42,6 +45,7 @@ use crate::{
     chart::Panel,
     data::Data,
     fold::Folded,
+    observe::{Observed, Watch},
     train::{COMPARISONS, Run},
 };
 
@@ -67,6 +71,10 @@ struct Arguments {
     /// exit status 1 if a logit differs by more than 1e-6 of the largest one
     #[arg(long)]
     fold: bool,
+    /// Where to write charts of what passes through the networks of the (last) comparison, an SVG file: inputs and gradients of layers
+    /// over time, the spread of batch statistics, weights and biases of batch norm
+    #[arg(long, value_name = "PATH")]
+    observe: Option<PathBuf>,
     /// Where to write the chart, an SVG file
     #[arg(long, value_name = "PATH", default_value = "mnist.svg")]
     chart: PathBuf,
@@ -89,6 +97,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let context = Context::new()?;
     check_writable(&arguments.chart)?;
+    if let Some(path) = &arguments.observe {
+        check_writable(path)?;
+    }
     eprintln!(
         "{} training and {} test images; batch norm on {}",
         data.train.len(),
@@ -101,7 +112,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         if arguments.comparison.is_some_and(|only| only != number) {
             continue;
         }
-        let train = |batch_norm: bool| {
+        let [mut watch_without, mut watch_with] = [0, 1].map(|_| Watch::new(&context));
+        let train = |batch_norm: bool, watch| {
             Run {
                 name: format!("comparison {number}"),
                 comparison,
@@ -109,10 +121,10 @@ fn run(arguments: &Arguments) -> Result<()> {
                 epochs: arguments.epochs,
                 seed: arguments.seed,
             }
-            .train(&data)
+            .train(&data, arguments.observe.as_ref().map(|_| watch))
         };
-        let (without, _) = train(false)?;
-        let (with, model) = train(true)?;
+        let (without, _) = train(false, &mut watch_without)?;
+        let (with, model) = train(true, &mut watch_with)?;
         println!(
             "comparison {number}: without {:.4} with {:.4}",
             without.last_accuracy(),
@@ -125,6 +137,16 @@ fn run(arguments: &Arguments) -> Result<()> {
         });
         // After every comparison, so that an interrupted run leaves what it has.
         chart::write(&arguments.chart, &panels)?;
+        if let Some(path) = &arguments.observe {
+            let observed = Observed {
+                title: format!("{number}. {}", comparison.title),
+                without: watch_without.moments,
+                with: watch_with.moments,
+                spreads: observe::spreads(&model, &data.train, comparison.scale)?,
+                model: &model,
+            };
+            observe_chart::write(path, &observed)?;
+        }
         if arguments.fold {
             let folded = Folded::compare(&model, &data.test, comparison.scale)?;
             println!("comparison {number}: {}", folded.summary());

@@ -91,7 +91,13 @@ struct Hidden {
 }
 
 impl Hidden {
-    fn forward(&self, input: &Array2<f32>, mode: Mode) -> Result<(Array2<f32>, Option<Saved>)> {
+    /// `watch` gets the input of `ReLU`.
+    fn forward(
+        &self,
+        input: &Array2<f32>,
+        mode: Mode,
+        watch: impl FnOnce(&Array2<f32>) -> Result<()>,
+    ) -> Result<(Array2<f32>, Option<Saved>)> {
         let mut output = self.dense.forward(input);
         let mut saved = None;
         if let Some(norm) = &self.norm {
@@ -99,10 +105,24 @@ impl Hidden {
             output = normalized;
             saved = Some(for_backward);
         }
+        watch(&output)?;
         // Not `max`, which would turn the NaN of a diverged run into 0.
         output.mapv_inplace(|value| if value < 0.0 { 0.0 } else { value });
         Ok((output, saved))
     }
+}
+
+/// What is seen of a hidden layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Watched {
+    /// The input of `ReLU`.
+    Input,
+    /// The gradient of the loss with respect to it.
+    Gradient,
+}
+
+fn unwatched(_: &Array2<f32>) -> Result<()> {
+    Ok(())
 }
 
 /// 784-256-128-64-10.
@@ -156,7 +176,7 @@ impl Mlp {
     pub(crate) fn logits(&self, images: Array2<f32>) -> Result<Array2<f32>> {
         let mut values = images;
         for layer in &self.hidden {
-            (values, _) = layer.forward(&values, Mode::EVAL)?;
+            (values, _) = layer.forward(&values, Mode::EVAL, unwatched)?;
         }
         Ok(self.output.forward(&values))
     }
@@ -170,6 +190,29 @@ impl Mlp {
         Ok(logits.outer_iter().map(|row| largest(row) as u8).collect())
     }
 
+    /// The statistics of a batch before the last batch norm, one number per unit: means and biased variances.
+    pub(crate) fn batch_statistics(
+        &self,
+        images: Array2<f32>,
+    ) -> Result<Option<(Vec<f32>, Vec<f32>)>> {
+        let Some((last, before)) = self.hidden.split_last() else {
+            return Ok(None);
+        };
+        let mut values = images;
+        for layer in before {
+            (values, _) = layer.forward(&values, Mode::EVAL, unwatched)?;
+        }
+        let values = last.dense.forward(&values);
+        let norm = last.norm.as_ref();
+        norm.map(|norm| norm.batch_statistics(&values)).transpose()
+    }
+
+    /// Weight and bias of every batch norm.
+    pub(crate) fn norm_parameters(&self) -> Vec<(&[f32], &[f32])> {
+        let norms = self.hidden.iter().filter_map(|layer| layer.norm.as_ref());
+        norms.map(NormLayer::parameters).collect()
+    }
+
     /// One step of SGD; the loss before it.
     pub(crate) fn step(
         &mut self,
@@ -177,11 +220,23 @@ impl Mlp {
         labels: &[u8],
         learning_rate: f32,
     ) -> Result<f32> {
+        self.step_watched(images, labels, learning_rate, &mut |_, _| Ok(()))
+    }
+
+    /// [`Mlp::step`]; `watch` gets the inputs of every `ReLU`, then their gradients, the last layer's first.
+    pub(crate) fn step_watched(
+        &mut self,
+        images: Array2<f32>,
+        labels: &[u8],
+        learning_rate: f32,
+        watch: &mut impl FnMut(Watched, &Array2<f32>) -> Result<()>,
+    ) -> Result<f32> {
         // values[i] is the input of layer i.
         let mut values = vec![images];
         let mut saved = Vec::new();
         for (i, layer) in self.hidden.iter().enumerate() {
-            let (output, for_backward) = layer.forward(&values[i], Mode::TRAINING)?;
+            let watched = |input: &_| watch(Watched::Input, input);
+            let (output, for_backward) = layer.forward(&values[i], Mode::TRAINING, watched)?;
             values.push(output);
             saved.push(for_backward);
         }
@@ -199,6 +254,7 @@ impl Mlp {
                         *grad = 0.0;
                     }
                 });
+            watch(Watched::Gradient, &grad)?;
             if let (Some(norm), Some(saved)) = (&mut layer.norm, &saved[i]) {
                 grad = norm.backward(saved, &grad, learning_rate)?;
             }

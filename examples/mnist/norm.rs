@@ -43,6 +43,21 @@ impl NormLayer {
         Ok(self.layer.layer().scale_shift()?)
     }
 
+    /// Means and biased variances of a batch; the running statistics stay as they are.
+    pub(crate) fn batch_statistics(&self, input: &Array2<f32>) -> Result<(Vec<f32>, Vec<f32>)> {
+        let input = upload(&self.context, input)?;
+        let mode = Mode::TRAINING.update_running(false);
+        let statistics = self.layer.layer().forward(&input, mode)?.saved;
+        let statistics = statistics.statistics().to_vec()?;
+        let plane = |k: usize| statistics[k * self.weight.len()..][..self.weight.len()].to_vec();
+        Ok((plane(0), plane(3)))
+    }
+
+    /// Weight and bias.
+    pub(crate) fn parameters(&self) -> (&[f32], &[f32]) {
+        (&self.weight, &self.bias)
+    }
+
     /// The gradient of the input; weight and bias take a step of SGD.
     pub(crate) fn backward(
         &mut self,
@@ -83,7 +98,7 @@ fn descend(
     Ok(())
 }
 
-fn upload(context: &Context, rows: &Array2<f32>) -> Result<Tensor> {
+pub(crate) fn upload(context: &Context, rows: &Array2<f32>) -> Result<Tensor> {
     let values: Vec<f32> = rows.iter().copied().collect();
     Ok(Tensor::from_slice(context, &values, rows.shape())?)
 }

@@ -8,6 +8,7 @@ use crate::{
     Result,
     data::{Data, Labelled},
     model::{Init, Mlp},
+    observe::Watch,
 };
 
 /// Test images that pass through the network at once.
@@ -78,7 +79,8 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     /// Test accuracy along the way, and the trained network.
-    pub(crate) fn train(&self, data: &Data) -> Result<(Curve, Mlp)> {
+    /// `watch` sees some of the steps.
+    pub(crate) fn train(&self, data: &Data, mut watch: Option<&mut Watch>) -> Result<(Curve, Mlp)> {
         let Comparison {
             learning_rate,
             batch_size,
@@ -98,10 +100,22 @@ impl Run<'_> {
             order.shuffle(&mut rng);
             for (step, indices) in (1..).zip(batches(&order, batch_size)) {
                 let (images, labels) = data.train.batch(indices, scale);
-                let loss = model.step(images, &labels, learning_rate)?;
+                let number = epoch * steps_per_epoch + step;
+                let loss = match &mut watch {
+                    // Gradients of a shorter batch, the last one of an epoch, are larger.
+                    Some(watch)
+                        if labels.len() == batch_size.min(order.len())
+                            && watch.wants(number, self.epochs as usize * steps_per_epoch) =>
+                    {
+                        watch.begin(number);
+                        let mut seen = |what, values: &_| watch.see(what, values);
+                        model.step_watched(images, &labels, learning_rate, &mut seen)?
+                    }
+                    _ => model.step(images, &labels, learning_rate)?,
+                };
                 if step % test_every == 0 || step == steps_per_epoch {
                     let accuracy = test(&model, &data.test, scale)?;
-                    curve.0.push((epoch * steps_per_epoch + step, accuracy));
+                    curve.0.push((number, accuracy));
                 }
                 progress.set_message(format!(
                     "loss {loss:.4}, accuracy {:.4}",
