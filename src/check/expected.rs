@@ -29,6 +29,8 @@ pub(super) struct Expected {
     grad_weight: f64,
     /// What the activation is applied to, times the slope that it has at most; 0 without one.
     before_activation: f64,
+    /// ‖running mean before‖: it may cancel with the batch's.
+    running_mean: f64,
     /// Input and residual have one gradient.
     has_sum: bool,
     /// How data are stored.
@@ -175,6 +177,7 @@ impl Expected {
             grad_output: most * length(&wide.grad_output),
             grad_weight: most * grad_weight_size(&wide)?,
             before_activation,
+            running_mean: wide.parameters.running_mean.as_deref().map_or(0.0, length),
             has_sum,
             dtype: case.dtype,
             stored_sum,
@@ -223,6 +226,7 @@ impl Expected {
             "grad_input" => self.grad_input,
             "grad_residual" if self.has_sum => self.grad_input,
             "grad_weight" => self.grad_weight,
+            "running_mean" => self.running_mean,
             "grad_bias" | "grad_residual" => self.grad_output,
             _ => 0.0,
         }

@@ -55,7 +55,7 @@ fn every_norm_in_slices() {
                 .track_running_stats(true)
                 .into(),
             &[30, 21, 8],
-            4096,
+            8192,
         ),
         (
             GroupNorm::new(2, 8).channels_last(true).into(),
@@ -65,7 +65,7 @@ fn every_norm_in_slices() {
         (
             LayerNorm::new(&[12]).channels_first(true).into(),
             &[30, 12, 8],
-            4096,
+            8192,
         ),
         (
             LayerNorm::new(&[70]).channels_first(true).into(),
