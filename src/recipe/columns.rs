@@ -105,6 +105,13 @@ struct Columns {
 }
 
 impl Columns {
+    /// Rows of a chunk where a slice has so many: no chunk more for what is left over, as far as a lane may walk.
+    fn chunk_of(&self, rows: u32) -> u32 {
+        let lane_vectors = self.part_vectors.div_ceil(self.tile.lanes);
+        let most = strategy::MAX_LANE_VECTORS / lane_vectors;
+        rows.div_ceil((rows / self.chunk).max(1)).min(most)
+    }
+
     fn jobs<'a>(self, problem: &'a Problem, caps: &'a Caps, view: View) -> Result<Jobs<'a>> {
         let vectors = self.layout.vectors(&view.of(problem));
         let parts = vectors.div_ceil(self.part_vectors);
@@ -122,6 +129,7 @@ impl Columns {
                 let before = jobs.iter().rev().find(same);
                 teams = before.map_or(0, Job::parts_until_here);
             }
+            let chunk = self.chunk_of(blocks.map_or(walk.items, |blocks| blocks.rows));
             jobs.push(Job {
                 first: slice.first,
                 elements: slice.elements,
@@ -134,7 +142,7 @@ impl Columns {
                 held: self.held,
                 columns: self.columns,
                 resident: self.resident,
-                chunk: self.chunk,
+                chunk,
                 by_channel: self.by_channel,
                 blocks,
                 hold_affine: !self.by_channel,
@@ -143,7 +151,7 @@ impl Columns {
                 continue;
             }
             // Teams take one item each, then the next: only the last workgroup can have teams without any.
-            let per_workgroup = self.chunk * self.tile.teams;
+            let per_workgroup = chunk * self.tile.teams;
             let (full, rest) = (walk.items / per_workgroup, walk.items % per_workgroup);
             teams += full * self.tile.teams + rest.min(self.tile.teams);
         }
