@@ -4,8 +4,8 @@
     needs: pip install torch safetensors numpy
     usage: python scripts/generate_cases.py [FOLDER]        (default: tests/cases beside this script's folder)
 
-One safetensors file per case; in FOLDER/later those that need what the kernels do not have yet (marked * below), and in
-FOLDER/reference those that only `reference::Block` has (marked +), which the example `check` does not read.
+One safetensors file per case; in FOLDER/surrounded norms with what may surround them (marked * below), and in
+FOLDER/reference those that the example `check` does not read (marked +).
 Metadata, all text, with the defaults of a key that is missing:
     op                batch_norm | layer_norm | instance_norm | group_norm | rms_norm
     eps               1e-5
@@ -15,8 +15,8 @@ Metadata, all text, with the defaults of a key that is missing:
     normalized_shape  layer_norm and rms_norm only, such as "4,5"
     channels_last     true | false: the input is [N, ..., C]; default false
     channels_first    true | false: layer_norm and rms_norm over the C of [N, C, ...]; default false
-    per_sample +      true | false: weight and bias are [N, C] (of layer_norm and rms_norm [N, D]); default false
-    zero_centered_weight +  true | false: multiply by 1 + weight; default false
+    per_sample *      true | false: weight and bias are [N, C] (of layer_norm and rms_norm [N, D]); default false
+    zero_centered_weight *  true | false: multiply by 1 + weight; default false
     length_axis +     the dimension along which the samples end after `lengths`
     activation *      none | relu | leaky_relu (slope 0.01) | silu | gelu (exact) | gelu_tanh | sigmoid | tanh; default none
 Tensors:
@@ -172,14 +172,16 @@ def rms_norm_cases():
     yield channels_first_case("rms_norm", affine="weight")
 
 
-def later_cases():
-    def case(name, op, shape, training=TRAIN, **settings):
-        if op in ROWS:
-            settings["normalized_shape"] = shape[-1:]
-        if op == "rms_norm":
-            settings["affine"] = "weight"
-        return f"later_{op}_{name}", dict(op=op, shape=shape, training=training, **settings)
+def block_case(name, op, shape, training=TRAIN, **settings):
+    if op in ROWS:
+        settings.setdefault("normalized_shape", (shape[1],) if settings.get("channels_first") else shape[-1:])
+    if op == "rms_norm":
+        settings.setdefault("affine", "weight")
+    return f"{op}_{name}", dict(op=op, shape=shape, training=training, **settings)
 
+
+def surrounded_cases():
+    case = block_case
     for activation in list(ACTIVATIONS)[1:]:
         yield case(activation, "batch_norm", (3, 4, 5, 5), activation=activation)
     yield case("residual_relu", "batch_norm", (3, 4, 5, 5), residual=True, activation="relu")
@@ -201,15 +203,6 @@ def later_cases():
     yield case("bfloat16_channels_last_residual_relu", "batch_norm", (3, 5, 5, 4), dtype="bfloat16", residual=True,
                channels_last=True, activation="relu")
 
-
-def reference_cases():
-    def case(name, op, shape, training=TRAIN, **settings):
-        if op in ROWS:
-            settings.setdefault("normalized_shape", (shape[1],) if settings.get("channels_first") else shape[-1:])
-        if op == "rms_norm":
-            settings.setdefault("affine", "weight")
-        return f"{op}_{name}", dict(op=op, shape=shape, training=training, **settings)
-
     for op in ROWS:
         yield case("channels_first_residual_gelu_3d", op, (2, 5, 7), channels_first=True, residual=True, activation="gelu")
         yield case("residual_both_gradients_silu", op, (3, 4, 8), residual=True, residual_gradient=True, activation="silu")
@@ -226,6 +219,9 @@ def reference_cases():
     yield case("per_sample_zero_centered_silu", "group_norm", (3, 6, 5), num_groups=2, per_sample=True,
                zero_centered_weight=True, activation="silu")
 
+
+def reference_cases():
+    case = block_case
     yield case("lengths", "batch_norm", (4, 3, 7), lengths=(7, 1, 0, 4), length_axis=2)
     yield case("lengths_channels_last_residual_relu", "batch_norm", (3, 6, 4), lengths=(2, 6, 5), length_axis=1,
                channels_last=True, residual=True, activation="relu")
@@ -459,7 +455,7 @@ def main():
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here.parent / "tests" / "cases"
     torch.set_num_threads(1)  # one order of summation: the same file every time
     write(folder, cases())
-    write(folder / "later", later_cases())
+    write(folder / "surrounded", surrounded_cases())
     write(folder / "reference", reference_cases())
 
 

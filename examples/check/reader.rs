@@ -136,6 +136,9 @@ impl<'a> Tensors<'a> {
         let (mean, var) = (running("running_mean")?, running("running_var")?);
         let batches = self.num_batches_tracked()?;
         let mut lacks = self.lacks()?;
+        if self.view("lengths").is_some() {
+            lacks.push("lengths".to_owned());
+        }
         if u32::try_from(batches).is_err() {
             lacks.push(format!("num_batches_tracked {batches}"));
         }
