@@ -31,6 +31,8 @@ pub(super) struct Expected {
     before_activation: f64,
     /// ‖running mean before‖: it may cancel with the batch's.
     running_mean: f64,
+    /// An eighth of the size of what the means are means of: they may cancel out, and their high parts alone are compared.
+    mean: f64,
     /// Input and residual have one gradient.
     has_sum: bool,
     /// How data are stored.
@@ -149,6 +151,7 @@ impl Expected {
             Activation::None => 0.0,
             _ => most * length(&wide.before_activation()?),
         };
+        let groups = forward.mean.len();
         let batches = forward.running_mean.as_ref();
         let batches = batches.map(|_| vec![forward.num_batches_tracked as f64]);
         let has_sum = case.residual.is_some() && wide.residual.is_none();
@@ -177,6 +180,7 @@ impl Expected {
             grad_output: most * length(&wide.grad_output),
             grad_weight: most * grad_weight_size(&wide)?,
             before_activation,
+            mean: mean_square(&wide.input).sqrt() * (groups as f64).sqrt() / 8.0,
             running_mean: wide.parameters.running_mean.as_deref().map_or(0.0, length),
             has_sum,
             dtype: case.dtype,
@@ -226,6 +230,7 @@ impl Expected {
             "grad_input" => self.grad_input,
             "grad_residual" if self.has_sum => self.grad_input,
             "grad_weight" => self.grad_weight,
+            "mean" => self.mean,
             "running_mean" => self.running_mean,
             "grad_bias" | "grad_residual" => self.grad_output,
             _ => 0.0,
