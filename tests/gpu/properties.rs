@@ -41,7 +41,7 @@ struct Random {
 }
 
 prop_compose! {
-    fn norm_and_shape(kind: u8)(
+    fn norm_and_shape(kind: u8, options: bool)(
         sizes in (size(), size(), size()),
         rank in 2usize..=5,
         groups in 1usize..=4,
@@ -50,6 +50,7 @@ prop_compose! {
         [weight, bias, track, moved] in any::<[bool; 4]>(),
         blocks in prop::sample::select(vec![1usize, 1, 2, 3]),
     ) -> (Norm, Vec<usize>) {
+        let (moved, blocks) = if options { (moved, blocks) } else { (false, 1) };
         let (mut n, mut c, mut s) = sizes;
         // At most about 100,000 elements.
         while n * c * s > 100_000 {
@@ -87,8 +88,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn random(kind: u8)(
-        (norm, shape) in norm_and_shape(kind),
+    fn random(kind: u8, options: bool)(
+        (norm, shape) in norm_and_shape(kind, options),
         mode in prop::sample::select(vec![Mode::TRAINING, Mode::TRAINING.update_running(false), Mode::EVAL]),
         dtype in prop::sample::select(vec![DType::F32, DType::F32, DType::F16, DType::BF16]),
         strategy in prop::sample::select(vec![None, None, Some(Reduction::Resident), Some(Reduction::Looped), Some(Reduction::Split)]),
@@ -97,12 +98,15 @@ prop_compose! {
         seed in any::<u64>(),
         scale in prop::sample::select(vec![1.0f32, 1.0, 1e-9, 1e6]),
         offset in prop::sample::select(vec![0.0f32, 0.0, -3.0, 1e3, 1e6]),
-        // Half of them alone: each surrounding is a pipeline more to compile.
+        // Each of these is a pipeline more to compile.
         activation in prop_oneof![Just(Activation::None), prop::sample::select(Activation::ALL.to_vec())],
         residual in prop::bool::weighted(0.3),
         per_sample in prop::bool::weighted(0.2),
         zero_centered in prop::bool::weighted(0.2),
     ) -> Random {
+        let optional = |yes: bool| yes && options;
+        let (dtype, activation) = if options { (dtype, activation) } else { (DType::F32, Activation::None) };
+        let [residual, per_sample, zero_centered] = [residual, per_sample, zero_centered].map(optional);
         Random { norm, shape, mode, dtype, strategy, device, max_binding_size, seed, scale, offset, activation, residual, per_sample, zero_centered }
     }
 }
@@ -147,27 +151,37 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn batch_norm(random in random(0)) {
+    fn batch_norm(random in random(0, false)) {
         agrees_with_the_reference(&random);
     }
 
     #[test]
-    fn instance_norm(random in random(1)) {
+    fn instance_norm(random in random(1, false)) {
         agrees_with_the_reference(&random);
     }
 
     #[test]
-    fn group_norm(random in random(2)) {
+    fn group_norm(random in random(2, false)) {
         agrees_with_the_reference(&random);
     }
 
     #[test]
-    fn layer_norm(random in random(3)) {
+    fn layer_norm(random in random(3, false)) {
         agrees_with_the_reference(&random);
     }
 
     #[test]
-    fn rms_norm(random in random(4)) {
+    fn rms_norm(random in random(4, false)) {
+        agrees_with_the_reference(&random);
+    }
+}
+
+// Layouts, types and what surrounds a norm: nearly every case has pipelines of its own.
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_option(random in (0u8..5).prop_flat_map(|kind| random(kind, true))) {
         agrees_with_the_reference(&random);
     }
 }

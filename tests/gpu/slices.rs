@@ -84,7 +84,11 @@ fn every_norm_in_slices() {
         ),
     ];
     for (device, context) in devices() {
-        for (norm, shape, bytes) in &cases {
+        for (number, (norm, shape, bytes)) in cases.iter().enumerate() {
+            // The other layouts once by each way to reduce.
+            if number >= 9 && !["own", "gpu"].contains(&device) {
+                continue;
+            }
             let context = with_bindings(&context, *bytes);
             for mode in [Mode::TRAINING, Mode::EVAL] {
                 let plan = Plan::new(&context, norm.clone(), shape, mode).unwrap();

@@ -342,7 +342,7 @@ fn weights_of_samples_and_zero_centered_ones() {
     for (seed, (norm, shape)) in norms.into_iter().enumerate() {
         let modes = 1 + usize::from(norm.tracks_running_stats());
         for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
-            for (device, context) in devices() {
+            for (device, context) in devices().into_iter().take(2) {
                 let ((per_sample, zero_centered), strategy) = kinds.next().unwrap();
                 let norm = norm.clone().with_weights(per_sample, zero_centered);
                 let mut case = Case::random(&norm, mode, shape, seed as u64).unwrap();
