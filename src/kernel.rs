@@ -30,6 +30,8 @@ pub enum Slot {
     ResidualOutput,
     GradResidual,
     GradResidualOutput,
+    GradGradInput,
+    GradGradOutput,
     Exported,
     Edges,
     Counts,
@@ -101,11 +103,17 @@ pub enum Kernel {
     PackAffine,
     /// Numbers of values between edges.
     Histogram,
+    /// Partial sums for the second derivative: five of each group, where [`Kernel::GradientSums`] takes two.
+    DoubleSums,
+    /// The second derivative in the weight: as the sums of its terms need sums of the groups, it cannot come with these.
+    DoubleGradWeight,
+    /// The second derivative in input and `grad_output`, element by element: both read the same.
+    DoubleGradInput,
 }
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::NormalizeGroups,
         Self::Statistics,
         Self::MergeStatistics,
@@ -119,6 +127,9 @@ impl Kernel {
         Self::GradInput,
         Self::PackAffine,
         Self::Histogram,
+        Self::DoubleSums,
+        Self::DoubleGradWeight,
+        Self::DoubleGradInput,
     ];
 
     /// The name of its entry file, without `.wgsl`.
@@ -138,6 +149,9 @@ impl Kernel {
             Self::GradInput => "grad_input",
             Self::PackAffine => "pack_affine",
             Self::Histogram => "histogram",
+            Self::DoubleSums => "double_sums",
+            Self::DoubleGradWeight => "double_grad_weight",
+            Self::DoubleGradInput => "double_grad_input",
         }
     }
 }
@@ -168,6 +182,7 @@ const STATISTICS_IN: SlotUse = slot(Slot::Statistics, Access::Read, Element::Ite
 const STATISTICS_OUT: SlotUse = slot(Slot::Statistics, Access::Write, Element::Item);
 const GRAD_OUTPUT: SlotUse = slot(Slot::GradOutput, Access::Read, Element::Data);
 const GRAD_INPUT: SlotUse = slot(Slot::GradInput, Access::Write, Element::Data);
+const GRAD_GRAD_INPUT: SlotUse = slot(Slot::GradGradInput, Access::Read, Element::Data);
 
 /// In the place of weight and bias, where the two would be one binding too many.
 const AFFINE: SlotUse = optional(Slot::Affine, Access::Read, Element::Channel, "1.0");
@@ -352,6 +367,44 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                 ]
             }
         }
+        Kernel::DoubleSums => {
+            const {
+                &[
+                    INPUT,
+                    STATISTICS_IN,
+                    WEIGHT,
+                    optional(Slot::GradOutput, Read, Data, "0.0"),
+                    GRAD_GRAD_INPUT,
+                    slot(Slot::Partials, Write, Item),
+                ]
+            }
+        }
+        Kernel::DoubleGradWeight => {
+            const {
+                &[
+                    optional(Slot::Input, Read, Data, "0.0"),
+                    STATISTICS_IN,
+                    GRAD_OUTPUT,
+                    GRAD_GRAD_INPUT,
+                    optional(Slot::Sums, Read, Item, "0.0"),
+                    slot(Slot::Partials, Write, Item),
+                ]
+            }
+        }
+        Kernel::DoubleGradInput => {
+            const {
+                &[
+                    optional(Slot::Input, Read, Data, "0.0"),
+                    STATISTICS_IN,
+                    WEIGHT,
+                    optional(Slot::GradOutput, Read, Data, "0.0"),
+                    GRAD_GRAD_INPUT,
+                    optional(Slot::Sums, Read, Item, "0.0"),
+                    optional(Slot::GradInput, Write, Data, ""),
+                    optional(Slot::GradGradOutput, Write, Data, ""),
+                ]
+            }
+        }
     }
 }
 
@@ -369,7 +422,9 @@ impl Slot {
             | Self::Residual
             | Self::ResidualOutput
             | Self::GradResidual
-            | Self::GradResidualOutput => data,
+            | Self::GradResidualOutput
+            | Self::GradGradInput
+            | Self::GradGradOutput => data,
             Self::NumBatchesTracked | Self::Edges | Self::Counts => DType::U32,
             _ => DType::F32,
         }
@@ -399,6 +454,8 @@ impl Slot {
             Self::ResidualOutput => "residual_output",
             Self::GradResidual => "grad_residual",
             Self::GradResidualOutput => "grad_residual_output",
+            Self::GradGradInput => "grad_grad_input",
+            Self::GradGradOutput => "grad_grad_output",
             Self::Exported => "exported",
             Self::Edges => "edges",
             Self::Counts => "counts",

@@ -1,8 +1,10 @@
 //! Layers: a norm with its parameters and running statistics, for training loops.
 
+mod double;
 mod inputs;
 mod passes;
 
+pub use double::DoubleGradients;
 pub use inputs::{Inputs, OutputGradients};
 pub use passes::{Forward, Gradients, Saved};
 

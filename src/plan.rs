@@ -1,5 +1,6 @@
 //! A norm on one shape, ready to be recorded into the caller's command encoder.
 
+mod double;
 mod observer;
 mod operands;
 mod prepared;
@@ -7,6 +8,8 @@ mod sync;
 mod tensors;
 mod warm;
 
+pub(crate) use double::ALONE;
+pub use double::DoubleBackwardTensors;
 pub use observer::{Observed, Observer};
 pub use sync::{Moments, SyncPlan};
 pub use tensors::{BackwardTensors, ForwardTensors, Running};
@@ -21,6 +24,7 @@ use crate::geometry::Problem;
 use crate::ops::{Mode, Norm};
 use crate::recipe::{Recipe, Wanted};
 use crate::strategy::Strategy;
+use crate::tensor::Tensor;
 use crate::tune::{Tuning, is_refusal};
 
 use prepared::Prepared;
@@ -52,6 +56,8 @@ pub struct Plan {
     forward: [Lazy; 4],
     /// By the gradients wanted, without and with a residual.
     backward: [Lazy; 32],
+    /// By the gradients wanted.
+    double: [Lazy; 8],
 }
 
 type Lazy = Mutex<Option<Arc<Prepared>>>;
@@ -143,6 +149,7 @@ impl Plan {
             keep_bind_groups: true,
             forward: Default::default(),
             backward: Default::default(),
+            double: Default::default(),
         };
         // What cannot be done is said here, not at the first use.
         plan.forward_recipe()?;
@@ -260,17 +267,22 @@ impl Plan {
     /// The scratch buffers allocated so far.
     #[must_use]
     pub fn scratch(&self) -> Vec<wgpu::Buffer> {
-        let prepared = self.forward.iter().chain(&self.backward);
-        prepared
-            .filter_map(|lazy| lock(lazy).clone())
+        self.all_prepared()
             .flat_map(|prepared| prepared.scratch())
             .collect()
     }
 
+    /// All passes that were used.
+    fn all_prepared(&self) -> impl Iterator<Item = Arc<Prepared>> {
+        let passes = self.forward.iter().chain(&self.backward);
+        passes
+            .chain(&self.double)
+            .filter_map(|lazy| lock(lazy).clone())
+    }
+
     /// Lets go of the tensors that the plan was recorded with.
     pub fn forget_tensors(&self) {
-        let prepared = self.forward.iter().chain(&self.backward);
-        for prepared in prepared.filter_map(|lazy| lock(lazy).clone()) {
+        for prepared in self.all_prepared() {
             prepared.forget_tensors();
         }
     }
@@ -284,9 +296,7 @@ impl Plan {
     /// The number of bind groups kept: one per launch and set of tensors that it was recorded with lately.
     #[must_use]
     pub fn bind_group_count(&self) -> usize {
-        let prepared = self.forward.iter().chain(&self.backward);
-        prepared
-            .filter_map(|lazy| lock(lazy).clone())
+        self.all_prepared()
             .map(|prepared| prepared.bind_group_count())
             .sum()
     }
@@ -325,11 +335,7 @@ impl Plan {
                 .into_iter()
                 .flatten()
             {
-                encoder.clear_buffer(
-                    gradient.buffer(),
-                    gradient.offset(),
-                    Some(gradient.byte_len()),
-                );
+                clear(encoder, gradient);
             }
             return Ok(());
         }
@@ -373,6 +379,12 @@ impl Plan {
             .problem
             .map_or(0, |problem| problem.groups.items.into())
     }
+}
+
+/// Zeros.
+fn clear(encoder: &mut wgpu::CommandEncoder, tensor: &Tensor) {
+    let bytes = Some(tensor.byte_len());
+    encoder.clear_buffer(tensor.buffer(), tensor.offset(), bytes);
 }
 
 fn lock(lazy: &Lazy) -> std::sync::MutexGuard<'_, Option<Arc<Prepared>>> {

@@ -2,6 +2,7 @@
 
 mod backward;
 mod columns;
+mod double;
 mod forward;
 mod job;
 mod observe;
@@ -9,6 +10,7 @@ mod small;
 mod sync;
 
 pub use backward::Wanted;
+pub use double::DoubleWanted;
 pub(crate) use observe::MOST_BINS;
 
 use std::ops::Range;

@@ -30,15 +30,15 @@ pub struct Forward {
 #[derive(Debug, Clone)]
 pub struct Saved {
     /// What is normalized.
-    input: Tensor,
-    has_residual: bool,
+    pub(super) input: Tensor,
+    pub(super) has_residual: bool,
     /// Where the backward pass needs it.
     residual: Option<Tensor>,
     /// Those of the samples.
-    weight: Option<Tensor>,
+    pub(super) weight: Option<Tensor>,
     bias: Option<Tensor>,
-    statistics: Tensor,
-    plan: Arc<Plan>,
+    pub(super) statistics: Tensor,
+    pub(super) plan: Arc<Plan>,
 }
 
 impl Saved {
@@ -49,7 +49,7 @@ impl Saved {
     }
 
     /// A place for a gradient like what was normalized.
-    fn new_gradient(&self, context: &Context) -> Result<Tensor> {
+    pub(super) fn new_gradient(&self, context: &Context) -> Result<Tensor> {
         Tensor::uninit_of(context, self.input.dtype(), self.input.shape())
     }
 }
@@ -251,13 +251,7 @@ impl Layer {
         gradients: OutputGradients<'_>,
         places: Places<'_>,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        self.context.check_lost()?;
-        if !saved.input.context().is_same_device(&self.context) {
-            return Err(Error::OtherContext("saved"));
-        }
-        if saved.plan.norm() != &self.norm {
-            return Err(Error::Unexpected("saved", "it comes from another norm"));
-        }
+        self.expect_own(saved)?;
         let weight = self.weight.as_ref().or(saved.weight.as_ref());
         let bias = self.bias.as_ref().or(saved.bias.as_ref());
         let gradient = |parameter: Option<&Tensor>| {
@@ -282,6 +276,18 @@ impl Layer {
             },
         )?;
         Ok((grad_weight, grad_bias))
+    }
+
+    /// What was saved must be of a norm like this, on this device, which is not lost.
+    pub(super) fn expect_own(&self, saved: &Saved) -> Result<()> {
+        self.context.check_lost()?;
+        if !saved.input.context().is_same_device(&self.context) {
+            return Err(Error::OtherContext("saved"));
+        }
+        if saved.plan.norm() != &self.norm {
+            return Err(Error::Unexpected("saved", "it comes from another norm"));
+        }
+        Ok(())
     }
 
     pub(crate) fn submitted<T>(

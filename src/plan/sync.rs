@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::operands::{InPlace, Operands};
 use super::prepared::Prepared;
-use super::{BackwardTensors, ForwardTensors, Lazy, Plan, lock, prepare};
+use super::{BackwardTensors, ForwardTensors, Lazy, Plan, clear, lock, prepare};
 use crate::context::Context;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -82,6 +82,7 @@ impl SyncPlan {
             keep_bind_groups: true,
             forward: Default::default(),
             backward: Default::default(),
+            double: Default::default(),
         };
         let plan = Self {
             plan,
@@ -354,11 +355,6 @@ fn problem(norm: BatchNorm, shape: &[usize], mode: Mode) -> Result<(Problem, boo
         ..problem
     });
     Ok((problem.unwrap_or(stand_in), problem.is_none()))
-}
-
-fn clear(encoder: &mut wgpu::CommandEncoder, tensor: &Tensor) {
-    let bytes = Some(tensor.byte_len());
-    encoder.clear_buffer(tensor.buffer(), tensor.offset(), bytes);
 }
 
 fn expect_length(shape: &[usize], got: usize) -> Result<()> {

@@ -309,7 +309,7 @@ impl Plan {
         Ok(())
     }
 
-    fn affine<'a>(
+    pub(super) fn affine<'a>(
         &self,
         operands: &mut Operands<'a>,
         slot: Slot,

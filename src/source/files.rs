@@ -11,7 +11,6 @@ macro_rules! file {
 
 /// All of them, the entry point's last.
 pub(super) fn of(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
-    let either = |condition, yes, no| if condition { yes } else { no };
     let subgroup = matches!(variant.tile.team, Team::Subgroup { .. });
     let team = match variant.tile.team {
         Team::Single => file!("lib/team_single"),
@@ -25,14 +24,16 @@ pub(super) fn of(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             | Kernel::MergeStatistics
             | Kernel::RunningMoments
     );
-    let partial = either(of_statistics, file!("lib/statistics"), file!("lib/sums"));
+    let (partial, shuffle) = if of_statistics {
+        (file!("lib/statistics"), file!("lib/shuffle_statistics"))
+    } else if kernel == Kernel::DoubleSums {
+        (file!("lib/double_sums"), file!("lib/shuffle_double_sums"))
+    } else {
+        (file!("lib/sums"), file!("lib/shuffle_sums"))
+    };
     let mut files = vec![file!("lib/value"), file!("lib/walk"), partial, team];
     if subgroup {
-        files.push(either(
-            of_statistics,
-            file!("lib/shuffle_statistics"),
-            file!("lib/shuffle_sums"),
-        ));
+        files.push(shuffle);
     }
     files.extend(own(kernel, variant));
     files
@@ -136,6 +137,23 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         Kernel::PackAffine => vec![file!("pack_affine")],
         Kernel::MergeSums => vec![file!("merge_sums")],
         Kernel::Histogram => vec![file!("histogram")],
+        Kernel::DoubleSums => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("double_sums"),
+        ],
+        Kernel::DoubleGradWeight => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("lib/double_group"),
+            file!("double_grad_weight"),
+        ],
+        Kernel::DoubleGradInput => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("lib/double_group"),
+            file!("double_grad_input"),
+        ],
         Kernel::GradInput => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),

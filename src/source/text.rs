@@ -139,7 +139,9 @@ pub(super) fn accessors(
             ("Value", "Value")
         }
         Element::Channel => ("f32", "Value"),
-        Element::Item if slot.slot == Slot::Statistics && variant.groups_differ() => {
+        Element::Item
+            if matches!(slot.slot, Slot::Statistics | Slot::Sums) && variant.groups_differ() =>
+        {
             ("Value", "Value")
         }
         // One group for all elements of a vector of columns.

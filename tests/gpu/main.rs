@@ -8,6 +8,7 @@ mod accuracy;
 mod cache;
 mod construction;
 mod devices;
+mod double;
 mod edges;
 mod errors;
 mod faults;

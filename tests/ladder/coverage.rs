@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 use wgpu_norm::geometry::Problem;
-use wgpu_norm::kernel::Kernel;
+use wgpu_norm::kernel::{Kernel, Slot};
 use wgpu_norm::recipe::Step;
-use wgpu_norm::{Caps, Mode, Norm, Recipe};
+use wgpu_norm::{Caps, DType, Mode, Norm, Recipe};
 
-use crate::problems::{caps, norm, other_recipes, pick, problem, recipe};
+use crate::problems::{MODES, caps, double_recipes, norm, other_recipes, pick, problem, recipe};
 use crate::simulation;
 
 /// Loop iterations of an invocation that lavapipe of Mesa 22.3 runs.
@@ -29,6 +29,22 @@ proptest! {
         for recipe in other_recipes(&norm, &shape, &caps) {
             let problem = norm.lower(&shape, Mode::TRAINING).unwrap().unwrap();
             covers(&norm, &problem, &shape, &recipe, &caps);
+        }
+    }
+
+    /// Second derivatives.
+    #[test]
+    fn every_element_of_a_second_derivative_exactly_once(
+        (norm, shape) in norm(1000),
+        caps in caps(),
+        mode in prop::sample::select(MODES.to_vec()),
+        dtype in prop::sample::select(DType::DATA.to_vec()),
+    ) {
+        for recipe in double_recipes(&norm, &shape, &caps, (dtype, mode)) {
+            let problem = norm.lower(&shape, mode).unwrap().unwrap();
+            let problem = Problem { dtype, ..problem };
+            covers(&norm, &problem, &shape, &recipe, &caps);
+            recipe.steps.iter().for_each(|step| double_sums_fit(step, &recipe));
         }
     }
 
@@ -178,6 +194,26 @@ fn merges_all(step: &Step) {
     });
     assert!(!seen.contains(&false), "partials left out: {step:#?}");
     assert!(!written.contains(&false), "sums not written: {step:#?}");
+}
+
+/// The six planes of a second derivative's partial results, and those of its sums, lie in the scratch memory.
+fn double_sums_fit(step: &Step, recipe: &Recipe) {
+    let p = &step.params;
+    let pack = if step.variant.packed { 4 } else { 1 };
+    let (partials, sums) = match step.kernel {
+        Kernel::DoubleSums => (6 * p.plane, 0),
+        Kernel::MergeSums if step.variant.optional.contains(Slot::Sums) => {
+            let merged = step.renamed.contains(&(Slot::Sums, Slot::Merged));
+            (0, if merged { 0 } else { 2 * p.all_items * p.parts })
+        }
+        Kernel::DoubleGradWeight => (p.plane, 0),
+        Kernel::DoubleGradInput => (0, 6 * p.groups),
+        _ => (0, 0),
+    };
+    let bytes = |numbers: u32| 4 * pack * u64::from(numbers);
+    assert!(bytes(partials) <= recipe.partials_bytes, "{step:#?}");
+    let reads = step.variant.optional.contains(Slot::Sums);
+    assert!(!reads || bytes(sums) <= recipe.sums_bytes, "{step:#?}");
 }
 
 fn within_limits(step: &Step, caps: &Caps) {

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use wgpu_norm::geometry::{Problem, Residual};
 use wgpu_norm::{
-    Activation, BatchNorm, Caps, DType, Error, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm,
-    Recipe, RmsNorm, Strategy as Reduction, Wanted,
+    Activation, BatchNorm, Caps, DType, DoubleWanted, Error, GroupNorm, InstanceNorm, LayerNorm,
+    Mode, Norm, Recipe, RmsNorm, Strategy as Reduction, Wanted,
 };
 
 /// Devices from the weakest to the oddest.
@@ -259,6 +259,29 @@ pub(crate) fn other_recipes(norm: &Norm, shape: &[usize], caps: &Caps) -> Vec<Re
         Recipe::sync_sums(&problem, caps, none),
         Recipe::sync_grad_input(&problem, caps, false),
     ])
+}
+
+/// Those of the second derivative with all gradients, and with each alone.
+pub(crate) fn double_recipes(
+    norm: &Norm,
+    shape: &[usize],
+    caps: &Caps,
+    (dtype, mode): (DType, Mode),
+) -> Vec<Recipe> {
+    let Ok(Some(problem)) = norm.lower(shape, mode) else {
+        return Vec::new();
+    };
+    let problem = Problem { dtype, ..problem };
+    let recipe = |[input, weight, grad_output]: [bool; 3]| {
+        let wanted = DoubleWanted {
+            input,
+            weight: weight && norm.has_weight(),
+            grad_output,
+        };
+        Recipe::double_backward(&problem, caps, wanted)
+    };
+    let [t, f] = [true, false];
+    fitting([[t, t, t], [t, f, f], [f, t, f], [f, f, t]].map(recipe))
 }
 
 fn fitting<const N: usize>(recipes: [Result<Recipe, Error>; N]) -> Vec<Recipe> {

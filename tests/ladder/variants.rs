@@ -9,7 +9,7 @@ use wgpu_norm::{
     Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm,
 };
 
-use crate::problems::{other_recipes, recipes};
+use crate::problems::{MODES, double_recipes, other_recipes, recipes};
 
 pub(crate) fn devices() -> Vec<Caps> {
     let mut devices = Vec::new();
@@ -148,6 +148,13 @@ pub(crate) fn all() -> &'static [(Kernel, Variant)] {
                     let caps = Caps { shader_f16, ..caps };
                     for recipe in recipes(&norm, &shape, &caps, dtype) {
                         seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));
+                    }
+                    for mode in MODES {
+                        for recipe in double_recipes(&norm, &shape, &caps, (dtype, mode)) {
+                            seen.extend(
+                                recipe.steps.iter().map(|step| (step.kernel, step.variant)),
+                            );
+                        }
                     }
                 }
                 for recipe in other_recipes(&norm, &shape, &caps) {

@@ -200,7 +200,7 @@ impl<'a> File<'a> {
         Ok(Some(values.iter().map(|bytes| from(*bytes)).collect()))
     }
 
-    fn f32(&self, name: &str) -> Loaded<Option<Vec<f32>>> {
+    pub(crate) fn f32(&self, name: &str) -> Loaded<Option<Vec<f32>>> {
         self.values(name, Dtype::F32, f32::from_le_bytes)
     }
 

@@ -1,0 +1,279 @@
+//! The second derivative against the reference in f64 and against PyTorch.
+
+mod errors;
+mod pytorch;
+mod run;
+
+use wgpu_norm::{
+    BatchNorm, Caps, DType, DoubleWanted, Error, GroupNorm, InstanceNorm, Layer, LayerNorm, Mode,
+    Norm, RmsNorm, Tensor,
+};
+
+use crate::common::{context, devices, shapes};
+use run::Double;
+
+/// All norms on the device as it is, and by turns on one that it can stand in for; weights of all kinds by turns.
+fn agree(norms: &[(Norm, Vec<usize>)]) {
+    let devices = devices();
+    for (k, (norm, shape)) in norms.iter().enumerate() {
+        let samples = shape.len() > norm.parameter_shape().len();
+        let per_sample = k % 3 == 1 && samples && norm.virtual_batch_size().is_none();
+        let norm = norm.clone().with_weights(per_sample, k % 4 == 2);
+        let modes = 1 + usize::from(norm.tracks_running_stats());
+        for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+            let double = Double::random(&norm, mode, shape, k as u64);
+            for (name, context) in [&devices[0], &devices[1 + k % 3]] {
+                double.check(name, context);
+            }
+        }
+    }
+}
+
+#[test]
+fn batch_norm() {
+    agree(&shapes::batch());
+}
+
+#[test]
+fn ghost_batch_norm() {
+    agree(&shapes::ghost());
+}
+
+#[test]
+fn instance_norm() {
+    agree(&shapes::instance());
+}
+
+#[test]
+fn group_norm() {
+    agree(&shapes::group());
+}
+
+#[test]
+fn layer_norm() {
+    agree(&shapes::layer());
+}
+
+#[test]
+fn rms_norm() {
+    agree(&shapes::rms());
+}
+
+#[test]
+fn channels_last() {
+    agree(&shapes::channels_last());
+}
+
+#[test]
+fn channels_first() {
+    agree(&shapes::channels_first());
+}
+
+/// A few of each, small and with vectors or not.
+fn some() -> Vec<(Norm, Vec<usize>)> {
+    let tracked = InstanceNorm::new(3).affine(true).track_running_stats(true);
+    vec![
+        (BatchNorm::new(3).into(), vec![5, 3, 7]),
+        (BatchNorm::new(8).affine(false).into(), vec![6, 8]),
+        (tracked.into(), vec![4, 3, 8]),
+        (GroupNorm::new(2, 6).into(), vec![3, 6, 5]),
+        (GroupNorm::new(2, 8).weight(false).into(), vec![3, 8, 4]),
+        (LayerNorm::new(&[13]).into(), vec![9, 13]),
+        (LayerNorm::new(&[16]).affine(false).into(), vec![4, 16]),
+        (
+            LayerNorm::new(&[5]).channels_first(true).into(),
+            vec![3, 5, 8],
+        ),
+        (RmsNorm::new(&[12]).into(), vec![7, 12]),
+        (RmsNorm::new(&[7]).weight(false).into(), vec![7, 7]),
+    ]
+}
+
+#[test]
+fn any_offset() {
+    for offset in [1e2, 1e4, 1e6] {
+        for (norm, shape) in some() {
+            // RMS norm of a large offset is constant.
+            if !matches!(norm, Norm::Rms(_)) {
+                let mut double = Double::random(&norm, Mode::TRAINING, &shape, 3);
+                double.case = double.case.offset(offset);
+                double.check("own", context());
+            }
+        }
+    }
+}
+
+/// Squares of rstd would not fit f32.
+#[test]
+fn any_scale() {
+    for (scale, back) in [(1e-22f32, 1e-9), (1e-9, 1.0), (1e12, 1.0), (1e17, 1e9)] {
+        let norm = LayerNorm::new(&[24]).eps(0.0).into();
+        let mut double = Double::random(&norm, Mode::TRAINING, &[5, 24], 8);
+        double.case.input.iter_mut().for_each(|x| *x *= scale);
+        double.case.grad_output.iter_mut().for_each(|g| *g *= back);
+        double.u.iter_mut().for_each(|u| *u *= back);
+        double.check("own", context());
+    }
+}
+
+#[test]
+fn a_constant_group_has_none() {
+    let norm = Norm::from(LayerNorm::new(&[6]).eps(0.0));
+    let mut double = Double::random(&norm, Mode::TRAINING, &[3, 6], 8);
+    double.case.input[..6].fill(0.1);
+    double.check("own", context());
+    let results = double.results(context(), Double::ALL);
+    assert_eq!(results["double_grad_input"][..6], [0.0; 6]);
+    assert_eq!(results["grad_grad_output"][..6], [0.0; 6]);
+}
+
+/// Each set of gradients alone gives the same bits as all of them, and none does nothing.
+#[test]
+fn any_set_of_gradients() {
+    for (norm, shape) in some() {
+        let modes = 1 + usize::from(norm.tracks_running_stats());
+        for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+            let double = Double::random(&norm, mode, &shape, 4);
+            let all = double.results(context(), Double::ALL);
+            for bits in 0..7u8 {
+                let wanted = DoubleWanted {
+                    input: bits & 1 != 0,
+                    weight: bits & 2 != 0,
+                    grad_output: bits & 4 != 0,
+                };
+                let some = double.results(context(), wanted);
+                let has = norm.has_weight() && wanted.weight;
+                let number = usize::from(wanted.input) + usize::from(wanted.grad_output);
+                assert_eq!(some.len(), number + usize::from(has));
+                for (name, values) in some {
+                    assert_eq!(values, all[name], "{norm:?} {mode:?} {wanted:?} {name}");
+                }
+            }
+        }
+    }
+}
+
+/// Gradients over what they are made from, the same bits.
+#[test]
+fn in_place() {
+    for (norm, shape) in some() {
+        let double = Double::random(&norm, Mode::TRAINING, &shape, 5);
+        let want = double.results(context(), Double::ALL);
+        for over in run::OVER {
+            assert_eq!(
+                double.results_over(context(), over),
+                want,
+                "{norm:?} {over:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn data_of_16_bits() {
+    for dtype in [DType::F16, DType::BF16] {
+        for (norm, shape) in some() {
+            let double = Double::random(&norm, Mode::TRAINING, &shape, 6).with_dtype(dtype);
+            for (name, context) in devices() {
+                double.check(name, &context);
+                let packed = Caps {
+                    shader_f16: false,
+                    ..*context.caps()
+                };
+                double.check(name, &context.with_caps(packed).unwrap());
+            }
+        }
+    }
+}
+
+/// Tensors in slices of a binding, and groups in so many parts.
+#[test]
+fn slices() {
+    let caps = Caps {
+        max_binding_size: 1 << 16,
+        ..*context().caps()
+    };
+    let context = context().with_caps(caps).unwrap();
+    let norms: [(Norm, &[usize]); 7] = [
+        (BatchNorm::new(3).into(), &[7, 3, 1999]),
+        (BatchNorm::new(5).channels_last(true).into(), &[2, 8100, 5]),
+        (InstanceNorm::new(4).affine(true).into(), &[3, 4, 4000]),
+        (GroupNorm::new(2, 6).into(), &[5, 6, 1201]),
+        (LayerNorm::new(&[511]).into(), &[65, 511]),
+        (
+            RmsNorm::new(&[17]).channels_first(true).into(),
+            &[3, 17, 600],
+        ),
+        (
+            LayerNorm::new(&[40]).channels_first(true).into(),
+            &[1, 40, 600],
+        ),
+    ];
+    for (norm, shape) in norms {
+        Double::random(&norm, Mode::TRAINING, shape, 2).check("sliced", &context);
+    }
+}
+
+/// Layers do what plans do, bit for bit, into tensors of their own.
+#[test]
+fn layers() {
+    for (norm, shape) in some() {
+        let double = Double::random(&norm, Mode::TRAINING, &shape, 9);
+        let want = double.results(context(), Double::ALL);
+        let layer = Layer::new(context(), norm).unwrap();
+        let case = &double.case;
+        for (tensor, values) in [(layer.weight(), &case.weight), (layer.bias(), &case.bias)] {
+            if let (Some(tensor), Some(values)) = (tensor, values) {
+                tensor.write(values).unwrap();
+            }
+        }
+        let tensor = |values: &[f32]| Tensor::from_slice(context(), values, &shape).unwrap();
+        let forward = layer.forward(&tensor(&case.input), Mode::TRAINING).unwrap();
+        let (grad_output, u) = (tensor(&case.grad_output), tensor(&double.u));
+        let got = layer.double_backward(&forward.saved, &grad_output, &u);
+        let got = got.unwrap();
+        let values = |tensor: &Tensor| tensor.to_vec().unwrap();
+        assert_eq!(values(&got.grad_input), want["double_grad_input"]);
+        assert_eq!(values(&got.grad_grad_output), want["grad_grad_output"]);
+        let grad_weight = got.grad_weight.as_ref().map(values);
+        assert_eq!(grad_weight.as_ref(), want.get("double_grad_weight"));
+    }
+}
+
+/// Nothing but a gradient of 0 of the weight.
+#[test]
+fn empty_tensors() {
+    let norms: [(Norm, &[usize]); 3] = [
+        (LayerNorm::new(&[4]).into(), &[0, 4]),
+        (BatchNorm::new(3).into(), &[0, 3, 2]),
+        (GroupNorm::new(1, 2).into(), &[2, 2, 0]),
+    ];
+    for (norm, shape) in norms {
+        let double = Double::random(&norm, Mode::TRAINING, shape, 1);
+        let results = double.results(context(), Double::ALL);
+        assert!(results["double_grad_input"].is_empty());
+        assert!(results["grad_grad_output"].is_empty());
+        let weight = &results["double_grad_weight"];
+        assert!(!weight.is_empty() && weight.iter().all(|x| *x == 0.0));
+    }
+}
+
+/// The sums of the groups, six for each, where their statistics just fit.
+#[test]
+fn sums_that_do_not_fit_are_refused() {
+    let caps = Caps {
+        max_binding_size: 16 * 300,
+        ..*context().caps()
+    };
+    let context = context().with_caps(caps).unwrap();
+    let norm = Norm::from(LayerNorm::new(&[2]).affine(false));
+    let double = Double::random(&norm, Mode::TRAINING, &[300, 2], 1);
+    let error = double.try_results(&context, Double::ALL, None).unwrap_err();
+    let Error::Limit {
+        needed, allowed, ..
+    } = error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!((needed, allowed), (24 * 300, 16 * 300));
+}
