@@ -17,8 +17,9 @@ fn run(workgroup: u32) {
     }
     let sums = team_reduce(own);
     if (task.exists && lane == 0u) {
-        store_sums(task.partial, sums[0]);
-        store_sums(params.all_items * params.parts + task.partial, sums[1]);
+        let of_item = sums_of_item(task.item, sums);
+        store_sums(task.partial, of_item[0]);
+        store_sums(params.all_items * params.parts + task.partial, of_item[1]);
         store_grad_bias(task.partial, sums[0]);
         store_grad_weight(task.partial, sums[1]);
     }

@@ -231,6 +231,28 @@ pub struct Problem {
     pub activation: Activation,
     /// Where a residual is added, if there is one; in a backward pass, where its gradient comes in or what its values do.
     pub residual: Option<Residual>,
+    /// Where samples end, if they have lengths of their own.
+    pub lengths: Option<Lengths>,
+}
+
+/// Which position of its sample an element is at, and how many elements groups have before their samples end. A sample's valid elements
+/// are those at the first positions of one dimension, as many as its length; the rest is padding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lengths {
+    /// Elements per sample.
+    pub sample_elements: u32,
+    /// Elements from one position to the next.
+    pub position_stride: u32,
+    /// Number of positions: the longest length.
+    pub positions: u32,
+    /// Neighbouring groups with elements of the same samples: all that have.
+    pub groups_per_block: u32,
+    /// Samples that a group has elements of.
+    pub samples_per_group: u32,
+    /// Groups from one position to the next, where all elements of a group are at one position; else 0.
+    pub groups_per_position: u32,
+    /// Elements of a group at one position of one sample.
+    pub group_elements: u32,
 }
 
 /// Where a residual is added.

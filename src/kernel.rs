@@ -35,6 +35,7 @@ pub enum Slot {
     Exported,
     Edges,
     Counts,
+    Lengths,
 }
 
 /// How a kernel uses a slot.
@@ -200,6 +201,9 @@ const GRAD_RESIDUAL: SlotUse =
 const GRAD_RESIDUAL_OUTPUT: SlotUse =
     optional(Slot::GradResidualOutput, Access::Read, Element::Data, "0.0");
 
+/// Where each sample ends: what lies behind is read and written as 0.
+const LENGTHS: SlotUse = optional(Slot::Lengths, Access::Read, Element::U32, "");
+
 /// The slots of a kernel, in binding order. Binding 0 is the parameter block, so slot i is binding i + 1, absent ones left out.
 pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
     use Access::{Read, ReadWrite, Write};
@@ -225,6 +229,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     slot(Slot::Partials, Write, Partial),
                     RESIDUAL,
                     RESIDUAL_OUTPUT,
+                    LENGTHS,
                 ]
             }
         }
@@ -248,6 +253,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     OUTPUT,
                     RESIDUAL,
                     RESIDUAL_OUTPUT,
+                    LENGTHS,
                 ]
             }
         }
@@ -267,6 +273,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     slot(Slot::RunningMean, ReadWrite, F32),
                     slot(Slot::RunningVar, ReadWrite, F32),
                     slot(Slot::NumBatchesTracked, ReadWrite, U32),
+                    LENGTHS,
                 ]
             }
         }
@@ -318,6 +325,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     RESIDUAL,
                     GRAD_RESIDUAL,
                     GRAD_RESIDUAL_OUTPUT,
+                    LENGTHS,
                 ]
             }
         }
@@ -329,6 +337,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     optional(Slot::Sums, Write, Item, ""),
                     optional(Slot::GradWeight, Write, Item, ""),
                     optional(Slot::GradBias, Write, Item, ""),
+                    LENGTHS,
                 ]
             }
         }
@@ -346,6 +355,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     RESIDUAL,
                     GRAD_RESIDUAL,
                     GRAD_RESIDUAL_OUTPUT,
+                    LENGTHS,
                 ]
             }
         }
@@ -410,7 +420,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
 
 impl Slot {
     /// Number of slots.
-    pub(crate) const COUNT: usize = Self::Counts as usize + 1;
+    pub(crate) const COUNT: usize = Self::Lengths as usize + 1;
 
     /// The type of a tensor that stands here, in a pass over `data`.
     pub(crate) const fn dtype(self, data: DType) -> DType {
@@ -425,7 +435,7 @@ impl Slot {
             | Self::GradResidualOutput
             | Self::GradGradInput
             | Self::GradGradOutput => data,
-            Self::NumBatchesTracked | Self::Edges | Self::Counts => DType::U32,
+            Self::NumBatchesTracked | Self::Edges | Self::Counts | Self::Lengths => DType::U32,
             _ => DType::F32,
         }
     }
@@ -459,6 +469,7 @@ impl Slot {
             Self::Exported => "exported",
             Self::Edges => "edges",
             Self::Counts => "counts",
+            Self::Lengths => "lengths",
         }
     }
 

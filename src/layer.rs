@@ -17,7 +17,7 @@ use crate::dtype::DType;
 use crate::error::Error;
 use crate::error::Result;
 use crate::ops::{Mode, Norm};
-use crate::plan::{Plan, Running, WarmUp};
+use crate::plan::{Extras, Plan, Running, WarmUp};
 use crate::tensor::Tensor;
 
 /// A normalization with weight, bias and running statistics in GPU memory.
@@ -214,6 +214,6 @@ impl Layer {
     pub fn warm_up_of(&self, dtype: DType, shape: &[usize], mode: Mode) -> Result<WarmUp> {
         let plan = self.plan_of(dtype, shape, mode)?;
         let backward = mode.batch_statistics.then(|| plan.all_gradients());
-        plan.warm_up_passes(false, backward, false)
+        plan.warm_up_passes(false, backward, Extras::default())
     }
 }

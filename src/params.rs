@@ -77,6 +77,22 @@ params! {
     chunks_per_block: u32,
     /// Blocks of rows before the slice.
     first_block: u32,
+    /// Elements of the tensor before the binding.
+    first_element: u32,
+    /// [`Lengths::sample_elements`](crate::geometry::Lengths).
+    sample_elements: u32,
+    /// [`Lengths::position_stride`](crate::geometry::Lengths).
+    position_stride: u32,
+    /// [`Lengths::positions`](crate::geometry::Lengths).
+    positions: u32,
+    /// [`Lengths::groups_per_block`](crate::geometry::Lengths).
+    groups_per_block: u32,
+    /// [`Lengths::samples_per_group`](crate::geometry::Lengths).
+    samples_per_group: u32,
+    /// [`Lengths::groups_per_position`](crate::geometry::Lengths).
+    groups_per_position: u32,
+    /// [`Lengths::group_elements`](crate::geometry::Lengths).
+    group_elements: u32,
     /// Elements per group.
     count: f32,
     /// A power of two near the square root of eps, or 0.

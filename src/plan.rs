@@ -52,12 +52,19 @@ pub struct Plan {
     /// `None` for tensors without elements.
     problem: Option<Problem>,
     keep_bind_groups: bool,
-    /// With statistics of its own or the caller's, without and with a residual.
-    forward: [Lazy; 4],
-    /// By the gradients wanted, without and with a residual.
-    backward: [Lazy; 32],
+    /// With statistics of its own or the caller's, without and with a residual, without and with lengths.
+    forward: [[Lazy; 4]; 2],
+    /// By the gradients wanted, without and with a residual, without and with lengths.
+    backward: [[Lazy; 32]; 2],
     /// By the gradients wanted.
     double: [Lazy; 8],
+}
+
+/// What comes with the tensors of a pass and changes its launches.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Extras {
+    pub(crate) residual: bool,
+    pub(crate) lengths: bool,
 }
 
 type Lazy = Mutex<Option<Arc<Prepared>>>;
@@ -189,13 +196,19 @@ impl Plan {
         }
     }
 
-    /// What is computed, with a residual or without.
-    fn problem(&self, residual: bool) -> Option<Problem> {
-        let residual = residual.then(|| self.norm.residual_place());
-        self.problem.map(|problem| Problem {
-            residual,
+    /// What is computed, with a residual or without, with lengths or without.
+    fn problem(&self, extras: Extras) -> Result<Option<Problem>> {
+        let Some(problem) = self.problem else {
+            return Ok(None);
+        };
+        let lengths = extras
+            .lengths
+            .then(|| self.norm.lengths(&self.shape, &problem));
+        Ok(Some(Problem {
+            residual: extras.residual.then(|| self.norm.residual_place()),
+            lengths: lengths.transpose()?,
             ..problem
-        })
+        }))
     }
 
     /// The shape of input and output.
@@ -236,11 +249,11 @@ impl Plan {
     /// # Errors
     /// [`Error::Strategy`] if the plan's strategy cannot carry the shape.
     pub fn forward_recipe(&self) -> Result<Option<Recipe>> {
-        self.forward_launches(false)
+        self.forward_launches(Extras::default())
     }
 
-    fn forward_launches(&self, residual: bool) -> Result<Option<Recipe>> {
-        self.problem(residual)
+    fn forward_launches(&self, extras: Extras) -> Result<Option<Recipe>> {
+        self.problem(extras)?
             .map(|problem| {
                 Recipe::forward(&problem, self.context.caps(), self.tuning.forward.strategy)
             })
@@ -252,11 +265,11 @@ impl Plan {
     /// # Errors
     /// [`Error::Strategy`] if the plan's strategy cannot carry the shape.
     pub fn backward_recipe(&self, wanted: Wanted) -> Result<Option<Recipe>> {
-        self.backward_launches(wanted, false)
+        self.backward_launches(wanted, Extras::default())
     }
 
-    fn backward_launches(&self, wanted: Wanted, residual: bool) -> Result<Option<Recipe>> {
-        self.problem(residual)
+    fn backward_launches(&self, wanted: Wanted, extras: Extras) -> Result<Option<Recipe>> {
+        self.problem(extras)?
             .map(|problem| {
                 let strategy = self.tuning.backward.strategy;
                 Recipe::backward(&problem, self.context.caps(), strategy, wanted)
@@ -274,8 +287,9 @@ impl Plan {
 
     /// All passes that were used.
     fn all_prepared(&self) -> impl Iterator<Item = Arc<Prepared>> {
-        let passes = self.forward.iter().chain(&self.backward);
+        let passes = self.forward.as_flattened().iter();
         passes
+            .chain(self.backward.as_flattened())
             .chain(&self.double)
             .filter_map(|lazy| lock(lazy).clone())
     }
@@ -315,8 +329,11 @@ impl Plan {
         if self.problem.is_none() {
             return Ok(());
         }
-        let prepared =
-            self.prepared_forward(tensors.statistics.is_none(), tensors.residual.is_some())?;
+        let extras = Extras {
+            residual: tensors.residual.is_some(),
+            lengths: tensors.lengths.is_some(),
+        };
+        let prepared = self.prepared_forward(tensors.statistics.is_none(), extras)?;
         prepared.record(&self.context, encoder, "forward", &operands)
     }
 
@@ -346,26 +363,30 @@ impl Plan {
             residual: tensors.grad_residual.is_some(),
         };
         let residual = tensors.residual.or(tensors.grad_residual_output);
-        let prepared = self.prepared_backward(wanted, residual.is_some())?;
+        let extras = Extras {
+            residual: residual.is_some(),
+            lengths: tensors.lengths.is_some(),
+        };
+        let prepared = self.prepared_backward(wanted, extras)?;
         prepared.record(&self.context, encoder, "backward", &operands)
     }
 
-    fn prepared_forward(&self, own_statistics: bool, residual: bool) -> Result<Arc<Prepared>> {
-        let index = usize::from(own_statistics) | usize::from(residual) << 1;
-        prepare(&self.forward[index], || {
+    fn prepared_forward(&self, own_statistics: bool, extras: Extras) -> Result<Arc<Prepared>> {
+        let index = usize::from(own_statistics) | usize::from(extras.residual) << 1;
+        prepare(&self.forward[usize::from(extras.lengths)][index], || {
             let bytes = own_statistics.then(|| self.statistics_bytes());
-            self.prepared(self.forward_launches(residual)?, bytes)
+            self.prepared(self.forward_launches(extras)?, bytes)
         })
     }
 
-    fn prepared_backward(&self, wanted: Wanted, residual: bool) -> Result<Arc<Prepared>> {
+    fn prepared_backward(&self, wanted: Wanted, extras: Extras) -> Result<Arc<Prepared>> {
         let index = usize::from(wanted.input)
             | usize::from(wanted.weight) << 1
             | usize::from(wanted.bias) << 2
             | usize::from(wanted.residual) << 3
-            | usize::from(residual) << 4;
-        prepare(&self.backward[index], || {
-            self.prepared(self.backward_launches(wanted, residual)?, None)
+            | usize::from(extras.residual) << 4;
+        prepare(&self.backward[usize::from(extras.lengths)][index], || {
+            self.prepared(self.backward_launches(wanted, extras)?, None)
         })
     }
 

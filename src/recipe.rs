@@ -5,6 +5,7 @@ mod columns;
 mod double;
 mod forward;
 mod job;
+mod lengths;
 mod observe;
 mod small;
 mod sync;
@@ -68,7 +69,7 @@ impl Step {
 /// The strategy for a pass over the groups, if not told otherwise.
 fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
     let in_slice = problem.slices(caps)?[0].groups.elements();
-    if in_slice < problem.groups.elements() {
+    if in_slice < problem.groups.elements() || problem.lengths.is_some() {
         return Ok(Strategy::Split);
     }
     let layout = Layout::of(&problem.groups);
@@ -107,7 +108,9 @@ impl Recipe {
     /// [`Error::Strategy`] if `strategy` is given and cannot carry the shape, [`Error::Limit`] if something that cannot be split
     /// is larger than a binding of the device.
     pub fn forward(problem: &Problem, caps: &Caps, strategy: Option<Strategy>) -> Result<Self> {
+        let strategy = strategy.map(|strategy| lengths::strategy(problem, strategy));
         let mut recipe = forward::recipe(problem, caps, strategy)?;
+        recipe.end_samples(problem)?;
         recipe.center_weight(problem);
         recipe.fits_bindings(problem, caps)?;
         Ok(recipe)
@@ -124,6 +127,7 @@ impl Recipe {
         strategy: Option<Strategy>,
         wanted: Wanted,
     ) -> Result<Self> {
+        let strategy = strategy.map(|strategy| lengths::strategy(problem, strategy));
         let mut recipe = backward::recipe(problem, caps, strategy, wanted)?;
         recipe.center_weight(problem);
         recipe.fits_bindings(problem, caps)?;
@@ -245,7 +249,7 @@ impl Recipe {
     ) {
         let (mut from, mut parts) = (from, parts);
         // A GPU's neighbouring lanes read neighbouring numbers at the full width of its memory.
-        let packed = caps.cpu && items.is_multiple_of(4);
+        let packed = caps.cpu && items.is_multiple_of(4) && problem.lengths.is_none();
         let pack = if packed { 4 } else { 1 };
         let step = |parts, part, (slot, plane): (Slot, u32), to| {
             let walk = small::partials(items / pack, parts);

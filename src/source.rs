@@ -138,6 +138,8 @@ pub struct Variant {
     pub activation: Activation,
     /// How data are stored; F32 in kernels that have none.
     pub storage: Storage,
+    /// Samples end where their lengths say, in kernels that must know.
+    pub lengths: bool,
     /// Optional slots that are there.
     pub optional: Slots,
 }
@@ -213,7 +215,9 @@ pub fn wgsl(kernel: Kernel, variant: &Variant, shared: bool, dialect: Dialect) -
         let present = slot.absent.is_none() || variant.optional.contains(slot.slot);
         if present {
             binding += 1;
-        } else if variant.is_alone() && Slot::SURROUNDING.contains(&slot.slot) {
+        } else if slot.slot == Slot::Lengths
+            || variant.is_alone() && Slot::SURROUNDING.contains(&slot.slot)
+        {
             continue;
         }
         text.push_str(&text::accessors(

@@ -166,6 +166,7 @@ impl<'a> Tensors<'a> {
             grad_output: grad_output.unwrap_or_else(|| vec![0.0; input.len()]),
             residual: self.data("residual", shape)?,
             grad_residual_output: self.data("grad_residual_output", shape)?,
+            lengths: None,
             input,
         };
         Ok(Content::Case(Box::new(FileCase {

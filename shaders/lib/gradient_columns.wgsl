@@ -8,7 +8,7 @@ fn lane_sums(task: Task) -> Partial {
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
             let at = offset(cursor);
-            let x_hat = normalized(load_input(at), centering);
+            let x_hat = x_hat_at(at, centering);
             let affine = affine_again(k, cursor);
             let gradient = output_gradient(at, x_hat, affine, false) * affine.weight;
             sum += gradient;

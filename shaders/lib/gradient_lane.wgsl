@@ -50,7 +50,7 @@ fn lane_sums(task: Task) -> Partial {
                     if (!ITEMS_ARE_GROUPS && !PARTNER_CONSTANT) {
                         centering = centering_at(task, cursor);
                     }
-                    let x_hat = normalized(load_input(at), centering);
+                    let x_hat = x_hat_at(at, centering);
                     let gradient = gradient_at(at, x_hat, cursor, of_item, false);
                     hold(k, x_hat, gradient);
                     block += gradient;

@@ -9,7 +9,7 @@ struct Moments {
 }
 
 fn moments_of(all: Partial) -> Moments {
-    let variance = all.m2 / params.count;
+    let variance = all.m2 / select(params.count, max(all.count, 1.0), LENGTHS);
     let rstd = rstd_of(variance, all.scale);
     return Moments(all.high, all.low, rstd, variance * all.scale * all.scale);
 }

@@ -2,6 +2,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::geometry::Residual;
 use crate::ops::{Mode, Norm};
+use crate::reference::valid_from_lengths;
 use crate::strategy::Strategy;
 
 /// One comparison: a norm, a mode, and the values of all tensors that go in.
@@ -36,6 +37,8 @@ pub struct Case {
     pub residual: Option<Vec<f32>>,
     /// Gradient of the `residual_output` of layer and RMS norm with a residual; `None` counts as 0.
     pub grad_residual_output: Option<Vec<f32>>,
+    /// Lengths of the samples, along [`Norm::length_dimension`]; `None`: all are full.
+    pub lengths: Option<Vec<u32>>,
 }
 
 impl Case {
@@ -74,7 +77,29 @@ impl Case {
             grad_output: random.values(elements, 0.0, 1.0),
             residual: None,
             grad_residual_output: None,
+            lengths: None,
         })
+    }
+
+    /// The same case with samples that end after so many positions of [`Norm::length_dimension`]: `lengths` again and again.
+    #[must_use]
+    pub fn with_lengths(mut self, lengths: &[u32]) -> Self {
+        let samples = self.shape.first().copied().unwrap_or(0);
+        self.lengths = Some(lengths.iter().copied().cycle().take(samples).collect());
+        self
+    }
+
+    /// Which elements are not padding, if there are lengths.
+    pub(super) fn valid(&self) -> Result<Option<Vec<bool>>> {
+        let Some(lengths) = &self.lengths else {
+            return Ok(None);
+        };
+        let rank = self.shape.len();
+        let axis = self.norm.length_dimension(rank).unwrap_or(rank);
+        let most = self.shape.get(axis).copied().unwrap_or(0);
+        let within = lengths.iter().map(|&length| most.min(length as usize));
+        let lengths: Vec<usize> = within.collect();
+        valid_from_lengths(&self.shape, axis, &lengths).map(Some)
     }
 
     /// The same case with a random residual and, in layer and RMS norm, a gradient of the sum.

@@ -55,6 +55,7 @@ pub(crate) struct Tensors {
     residual_output: Option<Tensor>,
     grad_residual: Option<Tensor>,
     grad_residual_output: Option<Tensor>,
+    lengths: Option<Tensor>,
 }
 
 struct OwnRunning {
@@ -111,6 +112,8 @@ impl Tensors {
             }
             _ => None,
         };
+        let lengths = case.lengths.as_ref();
+        let lengths = lengths.map(|lengths| Tensor::from_slice(context, lengths, &[lengths.len()]));
         Ok(Self {
             input: tensor(&case.input)?,
             grad_output: tensor(&case.grad_output)?,
@@ -126,6 +129,7 @@ impl Tensors {
             output: like_input()?,
             statistics: poisoned(&plan.statistics_shape())?,
             grad_input: like_input()?,
+            lengths: lengths.transpose()?,
         })
     }
 
@@ -174,6 +178,7 @@ impl Tensors {
                     var: &running.var,
                     num_batches_tracked: &running.num_batches_tracked,
                 }),
+                lengths: self.lengths.as_ref(),
             },
         )
     }
@@ -200,6 +205,7 @@ impl Tensors {
                 grad_input: Some(&self.grad_input),
                 grad_weight: self.grad_weight.as_ref(),
                 grad_bias: self.grad_bias.as_ref(),
+                lengths: self.lengths.as_ref(),
             },
         )
     }

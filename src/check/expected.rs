@@ -55,12 +55,23 @@ struct Wide<'a> {
     grad_output: Vec<f64>,
     /// Added after weight and bias.
     residual: Option<Vec<f64>>,
+    /// Gradient of the sum.
+    grad_sum: Option<Vec<f64>>,
+    /// Where there is no padding; all data are 0 where there is.
+    valid: Option<Vec<bool>>,
     parameters: Parameters,
 }
 
 impl<'a> Wide<'a> {
-    fn new(case: &'a Case) -> Self {
+    fn new(case: &'a Case) -> Result<Self> {
         let optional = |values: &Option<Vec<f32>>| values.as_deref().map(wide);
+        let valid = case.valid()?;
+        let masked = |mut values: Vec<f64>| {
+            for (value, valid) in values.iter_mut().zip(valid.iter().flatten()) {
+                *value = if *valid { *value } else { 0.0 };
+            }
+            values
+        };
         let before = case.norm.residual_place() == Residual::Before;
         let input = match &case.residual {
             Some(residual) if before => {
@@ -69,11 +80,12 @@ impl<'a> Wide<'a> {
             }
             _ => wide(&case.input),
         };
-        Self {
+        Ok(Self {
             case,
-            input,
-            grad_output: wide(&case.grad_output),
-            residual: optional(&case.residual).filter(|_| !before),
+            input: masked(input),
+            grad_output: masked(wide(&case.grad_output)),
+            residual: optional(&case.residual).filter(|_| !before).map(masked),
+            grad_sum: optional(&case.grad_residual_output).map(masked),
             parameters: Parameters {
                 weight: optional(&case.weight),
                 bias: optional(&case.bias),
@@ -81,12 +93,14 @@ impl<'a> Wide<'a> {
                 running_var: optional(&case.running_var),
                 num_batches_tracked: case.num_batches_tracked.into(),
             },
-        }
+            valid,
+        })
     }
 
     fn forward(&self, norm: &Norm, parameters: &Parameters) -> Result<reference::Forward> {
         let tensors = reference::Tensors {
             residual: self.residual.as_deref(),
+            valid: self.valid.as_deref(),
             ..reference::Tensors::new(&self.case.shape, &self.input, parameters)
         };
         Block::new(norm).forward(self.case.mode, &tensors)
@@ -96,13 +110,14 @@ impl<'a> Wide<'a> {
     fn backward(&self) -> Result<reference::Gradients> {
         let tensors = reference::Tensors {
             residual: self.residual.as_deref(),
+            valid: self.valid.as_deref(),
             ..reference::Tensors::new(&self.case.shape, &self.input, &self.parameters)
         };
         let block = Block::new(&self.case.norm);
         let mut gradients = block.backward(self.case.mode, &tensors, &self.grad_output, None)?;
-        if let Some(more) = &self.case.grad_residual_output {
+        if let Some(more) = &self.grad_sum {
             for (sum, more) in gradients.grad_input.iter_mut().zip(more) {
-                *sum += f64::from(*more);
+                *sum += more;
             }
         }
         if self.case.residual.is_some() && self.residual.is_none() {
@@ -139,14 +154,21 @@ impl<'a> Wide<'a> {
 
 impl Expected {
     pub(super) fn new(case: &Case) -> Result<Self> {
-        let wide = Wide::new(case);
+        let wide = Wide::new(case)?;
         let forward = wide.forward(&case.norm, &wide.parameters)?;
         let backward = wide.backward()?;
         let rstd = rstd(case, &forward.var);
-        let stored_sum = wide.stored_sum(&rstd);
+        // Groups without elements, of rows that are padding, have no part in the size of anything.
+        let pairs = forward.mean.iter().zip(&forward.var).zip(&rstd);
+        let sizes = pairs.map(|((mean, var), rstd)| match *mean == 0.0 && *var == 0.0 {
+            true if wide.valid.is_some() => 0.0,
+            _ => *rstd,
+        });
+        let sizes: Vec<f64> = sizes.collect();
+        let stored_sum = wide.stored_sum(&sizes);
         let most = case.norm.activation().lipschitz();
         let weight = wide.weight().map_or(1.0, |weight| mean_square(&weight));
-        let squares = mean_square(&rstd) * weight * mean_square(&wide.grad_output);
+        let squares = mean_square(&sizes) * weight * mean_square(&wide.grad_output);
         let before_activation = match case.norm.activation() {
             Activation::None => 0.0,
             _ => most * length(&wide.before_activation()?),
@@ -245,7 +267,7 @@ impl Expected {
         ) {
             return Ok(Cow::Borrowed(case));
         }
-        let wide = Wide::new(case);
+        let wide = Wide::new(case)?;
         let largest = |values: &[f64]| values.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
         let weight = wide.weight().map_or(1.0, |weight| largest(&weight));
         let bias = wide.parameters.bias.as_deref().map_or(0.0, largest);

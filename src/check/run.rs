@@ -76,5 +76,8 @@ fn name(case: &Case) -> String {
     if case.residual.is_some() {
         name.push_str(" residual");
     }
+    if case.lengths.is_some() {
+        name.push_str(" lengths");
+    }
     name
 }

@@ -2,7 +2,7 @@
 
 use crate::tensor::Tensor;
 #[cfg(doc)]
-use crate::{Forward, Norm};
+use crate::{Forward, ForwardTensors, Norm};
 
 /// The input of a forward pass, and what goes in with it: an `&Tensor` is an input alone.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +11,7 @@ pub struct Inputs<'a> {
     pub(super) residual: Option<&'a Tensor>,
     pub(super) weight: Option<&'a Tensor>,
     pub(super) bias: Option<&'a Tensor>,
+    pub(super) lengths: Option<&'a Tensor>,
 }
 
 impl<'a> Inputs<'a> {
@@ -22,6 +23,7 @@ impl<'a> Inputs<'a> {
             residual: None,
             weight: None,
             bias: None,
+            lengths: None,
         }
     }
 
@@ -45,6 +47,27 @@ impl<'a> Inputs<'a> {
     #[must_use]
     pub const fn bias(mut self, bias: &'a Tensor) -> Self {
         self.bias = Some(bias);
+        self
+    }
+
+    /// The lengths of the samples, as [`ForwardTensors::lengths`] takes them; the backward pass takes them again.
+    ///
+    /// ```no_run
+    /// use wgpu_norm::{BatchNorm, Context, Inputs, Layer, Mode, Tensor};
+    /// # fn main() -> wgpu_norm::Result<()> {
+    /// let context = Context::new()?;
+    /// let layer = Layer::new(&context, BatchNorm::new(2))?;
+    /// // Two samples of two channels and three points, the second one point long: [N, C, L].
+    /// let input = Tensor::from_slice(&context, &[1.0, 2.0, 6.0, 2.0, 4.0, 6.0, 3.0, 9.9, 9.9, 4.0, 9.9, 9.9], &[2, 2, 3])?;
+    /// let lengths = Tensor::from_slice(&context, &[3u32, 1], &[2])?;
+    /// let forward = layer.forward(Inputs::new(&input).lengths(&lengths), Mode::TRAINING)?;
+    /// let output = forward.output.to_vec()?; // 0 where 9.9 was
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn lengths(mut self, lengths: &'a Tensor) -> Self {
+        self.lengths = Some(lengths);
         self
     }
 }

@@ -37,6 +37,7 @@ pub struct Saved {
     /// Those of the samples.
     pub(super) weight: Option<Tensor>,
     bias: Option<Tensor>,
+    lengths: Option<Tensor>,
     pub(super) statistics: Tensor,
     pub(super) plan: Arc<Plan>,
 }
@@ -60,7 +61,7 @@ pub struct Gradients {
     /// Gradient of the input, of its shape.
     pub grad_input: Tensor,
     /// Gradient of the residual, if there was one, of its shape. In layer and RMS norm it is the same tensor as `grad_input`, in the
-    /// others without activation the same as `grad_output`.
+    /// others without activation and without lengths the same as `grad_output`.
     pub grad_residual: Option<Tensor>,
     /// Gradient of the weight, if there is one, of its shape.
     pub grad_weight: Option<Tensor>,
@@ -118,6 +119,7 @@ impl Layer {
                 running: self.running(),
                 residual,
                 residual_output: residual_output.as_ref(),
+                lengths: inputs.lengths,
                 ..ForwardTensors::new(input, &output)
             },
         )?;
@@ -128,6 +130,7 @@ impl Layer {
             residual: residual.filter(|_| activated && !before).cloned(),
             weight: inputs.weight.cloned(),
             bias: inputs.bias.cloned(),
+            lengths: inputs.lengths.cloned(),
             statistics,
             plan,
         };
@@ -185,13 +188,16 @@ impl Layer {
             return Err(Error::Unexpected("grad_residual_output", reason));
         }
         let grad_input = saved.new_gradient(&self.context)?;
-        let through_activation = match saved.residual {
-            Some(_) => Some(saved.new_gradient(&self.context)?),
-            None => None,
+        let after = saved.has_residual && self.norm.residual_place() == Residual::After;
+        // Else it is that of the output.
+        let of_its_own = saved.residual.is_some() || after && saved.lengths.is_some();
+        let own_gradient = match of_its_own {
+            true => Some(saved.new_gradient(&self.context)?),
+            false => None,
         };
         let places = Places {
             grad_input: Some(&grad_input),
-            grad_residual: through_activation.as_ref(),
+            grad_residual: own_gradient.as_ref(),
             parameters: true,
         };
         let (grad_weight, grad_bias) = self.record_gradients(encoder, saved, gradients, places)?;
@@ -201,7 +207,7 @@ impl Layer {
         };
         let grad_residual = saved
             .has_residual
-            .then(|| through_activation.unwrap_or_else(|| same.clone()));
+            .then(|| own_gradient.unwrap_or_else(|| same.clone()));
         Ok(Gradients {
             grad_residual,
             grad_input,
@@ -272,6 +278,7 @@ impl Layer {
                 grad_residual_output: gradients.grad_residual_output,
                 grad_weight: grad_weight.as_ref(),
                 grad_bias: grad_bias.as_ref(),
+                lengths: saved.lengths.as_ref(),
                 ..BackwardTensors::new(&saved.input, &saved.statistics, gradients.grad_output)
             },
         )?;

@@ -2,8 +2,8 @@
 
 use super::{Mode, Norm};
 use crate::dtype::DType;
-use crate::error::Result;
-use crate::geometry::{self, Problem, RunningUpdate, Sizes};
+use crate::error::{Error, Result};
+use crate::geometry::{self, Lengths, Problem, RunningUpdate, Sizes};
 
 impl Norm {
     /// What this norm computes on an input of `shape`, of F32, or `None` if the input has no elements.
@@ -58,7 +58,50 @@ impl Norm {
             zero_centered_weight: self.zero_centered_weight(),
             activation: self.activation(),
             residual: None,
+            lengths: None,
         }))
+    }
+
+    /// Where the samples of `problem`, which is this norm on an input of `shape`, end if they have lengths.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`] if the input has no dimension for them.
+    pub fn lengths(&self, shape: &[usize], problem: &Problem) -> Result<Lengths> {
+        let rank = shape.len();
+        let reason = "the input has no dimension that they could be along";
+        let dimension = self.length_dimension(rank);
+        let dimension = dimension.ok_or(Error::Unexpected("lengths", reason))?;
+        let product = |sizes: &[usize]| sizes.iter().product::<usize>() as u32;
+        let (samples, positions) = (shape[0] as u32, shape[dimension] as u32);
+        let (groups, elements) = (problem.groups.items, problem.groups.elements());
+        // Batch norm, or running statistics: the groups of a block are the channels.
+        let per_channel = matches!(self, Self::Batch(_)) || !problem.batch_statistics;
+        let channels = self.channel_dimension(rank).map(|channel| shape[channel]);
+        let groups_per_block = match channels {
+            Some(channels) if per_channel => channels as u32,
+            _ => groups / samples,
+        };
+        let samples_per_group = samples * groups_per_block / groups;
+        // Dimensions of points, of which layer and RMS norm have a group each.
+        let points = match (self, self.channel_dimension(rank)) {
+            (Self::Layer(_) | Self::Rms(_), Some(_)) => rank,
+            (Self::Layer(_) | Self::Rms(_), None) => rank - self.parameter_shape().len(),
+            _ => 0,
+        };
+        let (groups_per_position, group_elements) = if dimension < points {
+            (product(&shape[dimension + 1..points]), elements)
+        } else {
+            (0, elements / samples_per_group / positions)
+        };
+        Ok(Lengths {
+            sample_elements: problem.elements / samples,
+            position_stride: product(&shape[dimension + 1..]),
+            positions,
+            groups_per_block,
+            samples_per_group,
+            groups_per_position,
+            group_elements,
+        })
     }
 
     /// The sizes of an input that has elements. All fit u32: their product does, and none is 0.

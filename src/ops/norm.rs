@@ -199,6 +199,29 @@ impl Norm {
         Some(if last { rank.saturating_sub(1) } else { 1 })
     }
 
+    /// The dimension that lengths of samples are along, in an input of so many dimensions: the first one after N that is not that of the
+    /// channels; `None` if there is none. In layer and RMS norm of rows that is dimension 1, which may lie within the rows.
+    ///
+    /// ```
+    /// use wgpu_norm::{BatchNorm, LayerNorm, Norm};
+    /// assert_eq!(Norm::from(BatchNorm::new(64)).length_dimension(3), Some(2)); // [N, C, L]
+    /// assert_eq!(Norm::from(BatchNorm::new(64).channels_last(true)).length_dimension(3), Some(1)); // [N, L, C]
+    /// assert_eq!(Norm::from(LayerNorm::new(&[64])).length_dimension(3), Some(1)); // [N, L, D]
+    /// assert_eq!(Norm::from(BatchNorm::new(64)).length_dimension(2), None); // [N, C]
+    /// ```
+    #[must_use]
+    pub const fn length_dimension(&self, rank: usize) -> Option<usize> {
+        let dimension = match self.channel_dimension(rank) {
+            Some(1) => 2,
+            _ => 1,
+        };
+        let needed = match self.channel_dimension(rank) {
+            Some(_) => 3,
+            None => 2,
+        };
+        if rank < needed { None } else { Some(dimension) }
+    }
+
     /// The samples that batch norm normalizes together, if not all of them.
     #[must_use]
     pub const fn virtual_batch_size(&self) -> Option<usize> {

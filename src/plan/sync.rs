@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::operands::{InPlace, Operands};
 use super::prepared::Prepared;
-use super::{BackwardTensors, ForwardTensors, Lazy, Plan, clear, lock, prepare};
+use super::{BackwardTensors, Extras, ForwardTensors, Lazy, Plan, clear, lock, prepare};
 use crate::context::Context;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -217,6 +217,7 @@ impl SyncPlan {
         if tensors.statistics.is_some() {
             return Err(Error::Unexpected("statistics", "the moments have them"));
         }
+        without_lengths(tensors.lengths)?;
         let mut operands = self.plan.forward_operands(tensors)?;
         let shape = self.statistics_shape();
         operands.read(Slot::Statistics, &moments.statistics, &shape)?;
@@ -242,6 +243,7 @@ impl SyncPlan {
         tensors: &BackwardTensors<'_>,
         sums: &Tensor,
     ) -> Result<()> {
+        without_lengths(tensors.lengths)?;
         let mut operands = self.plan.backward_operands(&BackwardTensors {
             grad_input: None,
             ..*tensors
@@ -299,6 +301,7 @@ impl SyncPlan {
             let reason = "the second half computes nothing else";
             return Err(Error::Missing("grad_input", reason));
         }
+        without_lengths(tensors.lengths)?;
         let mut operands = self.plan.backward_operands(&BackwardTensors {
             grad_weight: None,
             grad_bias: None,
@@ -324,7 +327,11 @@ impl SyncPlan {
         recipe: impl FnOnce(&Problem, &crate::caps::Caps) -> Result<Recipe>,
     ) -> Result<Arc<Prepared>> {
         prepare(lazy, || {
-            let problem = self.plan.problem(residual);
+            let extras = Extras {
+                residual,
+                lengths: false,
+            };
+            let problem = self.plan.problem(extras)?;
             let recipe = problem.map(|problem| recipe(&problem, self.plan.context.caps()));
             self.plan.prepared(recipe.transpose()?, None)
         })
@@ -355,6 +362,16 @@ fn problem(norm: BatchNorm, shape: &[usize], mode: Mode) -> Result<(Problem, boo
         ..problem
     });
     Ok((problem.unwrap_or(stand_in), problem.is_none()))
+}
+
+fn without_lengths(lengths: Option<&Tensor>) -> Result<()> {
+    match lengths {
+        None => Ok(()),
+        Some(_) => Err(Error::Unexpected(
+            "lengths",
+            "synchronized batch norm takes none",
+        )),
+    }
 }
 
 fn expect_length(shape: &[usize], got: usize) -> Result<()> {

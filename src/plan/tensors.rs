@@ -6,6 +6,8 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::geometry::Residual;
 use crate::kernel::Slot;
+#[cfg(doc)]
+use crate::ops::Norm;
 use crate::tensor::Tensor;
 
 /// The tensors of a forward pass.
@@ -29,6 +31,11 @@ pub struct ForwardTensors<'a> {
     pub statistics: Option<&'a Tensor>,
     /// Running statistics, if the norm keeps them; ignored in modes that neither read nor update them.
     pub running: Option<Running<'a>>,
+    /// Lengths of the samples, `[N]` of U32, along [`Norm::length_dimension`]; one over its size counts as its size. What lies behind is
+    /// padding: it is not looked at, counts in no statistics, and all results there are 0. A group of less than two elements does not move
+    /// the running statistics. `None`: all samples have full length. Such passes are computed by
+    /// [`Strategy::Split`](crate::Strategy::Split), whatever the plan's strategy is.
+    pub lengths: Option<&'a Tensor>,
 }
 
 /// Running statistics.
@@ -71,6 +78,8 @@ pub struct BackwardTensors<'a> {
     pub grad_weight: Option<&'a Tensor>,
     /// Gradient of the bias.
     pub grad_bias: Option<&'a Tensor>,
+    /// The lengths of the forward pass, if there were any.
+    pub lengths: Option<&'a Tensor>,
 }
 
 impl<'a> ForwardTensors<'a> {
@@ -86,6 +95,7 @@ impl<'a> ForwardTensors<'a> {
             bias: None,
             statistics: None,
             running: None,
+            lengths: None,
         }
     }
 }
@@ -106,6 +116,7 @@ impl<'a> BackwardTensors<'a> {
             grad_residual: None,
             grad_weight: None,
             grad_bias: None,
+            lengths: None,
         }
     }
 }
@@ -144,6 +155,7 @@ impl Plan {
             )?;
         }
         self.running(&mut operands, tensors.running)?;
+        self.lengths(&mut operands, tensors.lengths)?;
         operands.check_overlaps()?;
         Ok(operands)
     }
@@ -250,6 +262,7 @@ impl Plan {
                 operands.write(slot, gradient, &shape, InPlace::Never)?;
             }
         }
+        self.lengths(&mut operands, tensors.lengths)?;
         operands.check_overlaps()?;
         Ok(operands)
     }
@@ -307,6 +320,17 @@ impl Plan {
             return Err(Error::Missing(Slot::Residual.name(), reason));
         }
         Ok(())
+    }
+
+    fn lengths<'a>(&self, operands: &mut Operands<'a>, lengths: Option<&'a Tensor>) -> Result<()> {
+        let Some(lengths) = lengths else {
+            return Ok(());
+        };
+        if self.norm.length_dimension(self.shape.len()).is_none() {
+            let reason = "the input has no dimension that they could be along";
+            return Err(Error::Unexpected(Slot::Lengths.name(), reason));
+        }
+        operands.read(Slot::Lengths, lengths, &self.shape[..1])
     }
 
     pub(super) fn affine<'a>(

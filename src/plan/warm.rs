@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Plan;
 use super::prepared::Prepared;
+use super::{Extras, Plan};
 use crate::clock::Clock;
 #[cfg(doc)]
 use crate::error::Error;
@@ -37,7 +37,7 @@ impl Plan {
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::Rejected`] or [`Error::DeviceLost`], as the first use would fail.
     pub fn warm_up(&self) -> Result<WarmUp> {
-        self.warm_up_passes(false, Some(self.all_gradients()), false)
+        self.warm_up_passes(false, Some(self.all_gradients()), Extras::default())
     }
 
     /// [`Plan::warm_up`] for inference: the forward pass alone, without [`ForwardTensors::statistics`].
@@ -45,7 +45,7 @@ impl Plan {
     /// # Errors
     /// Those of [`Plan::warm_up`].
     pub fn warm_up_forward(&self) -> Result<WarmUp> {
-        self.warm_up_passes(true, None, false)
+        self.warm_up_passes(true, None, Extras::default())
     }
 
     /// [`Plan::warm_up`] for passes with a residual, and all gradients that go with it.
@@ -57,7 +57,23 @@ impl Plan {
             residual: self.norm.residual_place() == Residual::After,
             ..self.all_gradients()
         };
-        self.warm_up_passes(false, Some(wanted), true)
+        let extras = Extras {
+            residual: true,
+            lengths: false,
+        };
+        self.warm_up_passes(false, Some(wanted), extras)
+    }
+
+    /// [`Plan::warm_up`] for passes with [`ForwardTensors::lengths`].
+    ///
+    /// # Errors
+    /// Those of [`Plan::warm_up`]; [`Error::Unexpected`] if the shape has no dimension for lengths.
+    pub fn warm_up_lengths(&self) -> Result<WarmUp> {
+        let extras = Extras {
+            residual: false,
+            lengths: true,
+        };
+        self.warm_up_passes(false, Some(self.all_gradients()), extras)
     }
 
     /// The forward pass, with statistics of the plan's own or the caller's, and a backward pass if one is given.
@@ -65,16 +81,16 @@ impl Plan {
         &self,
         own_statistics: bool,
         backward: Option<Wanted>,
-        residual: bool,
+        extras: Extras,
     ) -> Result<WarmUp> {
         let (clock, context) = (Clock::start(), &self.context);
         context.check_lost()?;
         if self.problem.is_none() {
             return Ok(WarmUp::default());
         }
-        let mut prepared = vec![self.prepared_forward(own_statistics, residual)?];
+        let mut prepared = vec![self.prepared_forward(own_statistics, extras)?];
         if let Some(wanted) = backward {
-            prepared.push(self.prepared_backward(wanted, residual)?);
+            prepared.push(self.prepared_backward(wanted, extras)?);
         }
         let pipelines = self.compile(&prepared)?;
         let scratch = prepared.iter().flat_map(|prepared| prepared.scratch());

@@ -92,6 +92,7 @@ pub(super) fn recipe(
         // Nothing else is wanted: of this launch only what it writes for each element is.
         builder.sums_in_parts(View::Groups)?;
     }
+    builder.recipe.end_samples(problem)?;
     builder.recipe.pack_affine(problem, caps);
     Ok(builder.recipe)
 }

@@ -3,7 +3,7 @@
 use super::columns::ByRows;
 use super::job::{Jobs, View};
 use super::small::{affine_slots, channel_step};
-use super::{Recipe, STATISTICS_BYTES, Step};
+use super::{Recipe, STATISTICS_BYTES, Step, lengths};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Problem, Residual, RunningUpdate};
@@ -124,6 +124,7 @@ pub(super) fn update_running(
     let samples = groups / channels;
     let mut step = channel_step(problem, caps, (Kernel::UpdateRunning, channels), true);
     let most = step.variant.tile.teams * strategy::MAX_ITERATIONS;
+    lengths::fits_update(problem, channels, step.variant.tile.teams)?;
     if channels > most {
         return Err(Error::Limit {
             what: "updating running statistics".to_owned(),
@@ -134,7 +135,7 @@ pub(super) fn update_running(
     }
     // Means are plane 0 of the statistics, variances plane 3.
     let planes = 3 * groups;
-    let averages = if samples == 1 {
+    let averages = if samples == 1 || problem.lengths.is_some() {
         step.params.plane = planes;
         Slot::Statistics
     } else {

@@ -261,6 +261,7 @@ impl<'a> Jobs<'a> {
             rows_per_block: blocks.rows,
             chunks_per_block,
             first_block: blocks.first,
+            first_element: job.first - base,
             plane: self.parts * per_part,
             ..params
         };
@@ -292,6 +293,7 @@ impl<'a> Jobs<'a> {
                 zero_centered_weight: false,
                 activation: Activation::None,
                 storage: Storage::of(self.problem.dtype, self.caps),
+                lengths: false,
                 optional,
             },
             params,

@@ -4,7 +4,7 @@ use super::Step;
 use super::job::walk_params;
 use crate::activation::Activation;
 use crate::caps::Caps;
-use crate::geometry::{Partner, Problem, Walk};
+use crate::geometry::{Lengths, Partner, Problem, Walk};
 use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
 use crate::source::{Slots, Storage, Team, Tile, Variant};
@@ -138,6 +138,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         zero_centered_weight: false,
         activation: Activation::None,
         storage: Storage::F32,
+        lengths: false,
         optional,
     }
 }
@@ -145,6 +146,15 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
 pub(super) fn common_params(problem: &Problem) -> Params {
     let count = f64::from(problem.groups.elements());
     let (eps_scale, eps_in_scale) = scaled(problem.eps);
+    let lengths = problem.lengths.unwrap_or(Lengths {
+        sample_elements: 1,
+        position_stride: 1,
+        positions: 1,
+        groups_per_block: 1,
+        samples_per_group: 1,
+        groups_per_position: 0,
+        group_elements: 1,
+    });
     Params {
         chunk: 1,
         parts: 1,
@@ -154,6 +164,13 @@ pub(super) fn common_params(problem: &Problem) -> Params {
         partner_divisor: 1,
         runs_per_partner: 1,
         partner_modulus: 1,
+        sample_elements: lengths.sample_elements,
+        position_stride: lengths.position_stride,
+        positions: lengths.positions,
+        groups_per_block: lengths.groups_per_block,
+        samples_per_group: lengths.samples_per_group,
+        groups_per_position: lengths.groups_per_position,
+        group_elements: lengths.group_elements,
         rows_per_block: 1,
         chunks_per_block: 1,
         groups: problem.groups.items,

@@ -32,11 +32,23 @@ pub(super) fn of(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         (file!("lib/sums"), file!("lib/shuffle_sums"))
     };
     let mut files = vec![file!("lib/value"), file!("lib/walk"), partial, team];
+    if variant.lengths {
+        files.extend(lengths(kernel));
+    }
     if subgroup {
         files.push(shuffle);
     }
     files.extend(own(kernel, variant));
     files
+}
+
+/// Where samples end.
+fn lengths(kernel: Kernel) -> Option<&'static str> {
+    match kernel {
+        Kernel::MergeStatistics => None,
+        Kernel::MergeSums | Kernel::UpdateRunning => Some(file!("lib/valid_count")),
+        _ => Some(file!("lib/valid")),
+    }
 }
 
 /// Those that depend on the kernel.
@@ -47,6 +59,8 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         file!("lib/lane_statistics_held"),
         file!("lib/lane_statistics_looped"),
     );
+    let in_lengths = |yes, no| if variant.lengths { yes } else { no };
+    let x_hat = in_lengths(file!("lib/x_hat_valid"), file!("lib/x_hat"));
     let again = held(file!("lib/again_held"), file!("lib/again_loaded"));
     let affine = affine_held(file!("lib/affine_held"), file!("lib/affine_loaded"));
     let alone = |yes, no| if variant.is_alone() { yes } else { no };
@@ -76,6 +90,11 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             normalize,
             file!("normalize_groups"),
         ],
+        Kernel::Statistics if variant.lengths => vec![
+            forward,
+            file!("lib/lane_statistics_valid"),
+            file!("statistics"),
+        ],
         Kernel::Statistics => vec![
             forward,
             file!("lib/held_statistics"),
@@ -95,11 +114,15 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("normalize"),
         ],
         Kernel::RunningMoments => vec![file!("lib/moments"), file!("running_moments")],
-        Kernel::UpdateRunning => vec![file!("update_running")],
+        Kernel::UpdateRunning => vec![in_lengths(
+            file!("update_running_lengths"),
+            file!("update_running"),
+        )],
         Kernel::GradInputGroups => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
             file!("lib/affine"),
+            x_hat,
             backward,
             file!("lib/gradient_lane"),
             held(file!("lib/hold_gradient"), file!("lib/reload_gradient")),
@@ -120,6 +143,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("lib/centering"),
             file!("lib/saved_centering"),
             file!("lib/affine"),
+            x_hat,
             backward,
             affine,
             file!("lib/gradient_columns"),
@@ -129,13 +153,17 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("lib/centering"),
             file!("lib/saved_centering"),
             file!("lib/affine"),
+            x_hat,
             backward,
             file!("lib/gradient_lane"),
             file!("lib/reload_gradient"),
             file!("gradient_sums"),
         ],
         Kernel::PackAffine => vec![file!("pack_affine")],
-        Kernel::MergeSums => vec![file!("merge_sums")],
+        Kernel::MergeSums => vec![
+            in_lengths(file!("lib/sums_averaged"), file!("lib/sums_whole")),
+            file!("merge_sums"),
+        ],
         Kernel::Histogram => vec![file!("histogram")],
         Kernel::DoubleSums => vec![
             file!("lib/centering"),
@@ -158,6 +186,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("lib/centering"),
             file!("lib/saved_centering"),
             file!("lib/affine"),
+            x_hat,
             backward,
             file!("lib/gradient_lane"),
             file!("lib/reload_gradient"),

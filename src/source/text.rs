@@ -91,6 +91,7 @@ pub(super) fn constants(variant: &Variant) -> String {
         ("BATCH_STATISTICS", variant.batch_statistics),
         ("CUMULATIVE", variant.cumulative),
         ("ACTIVATED", variant.activation != Activation::None),
+        ("LENGTHS", variant.lengths),
     ];
     let mut text = String::new();
     for (name, value) in numbers {
@@ -121,6 +122,16 @@ pub(super) fn constants(variant: &Variant) -> String {
          fn first_of(v: Value) -> Item {{ return {first}; }}\n\
          fn element_of(v: Value, i: u32) -> f32 {{ return {element}; }}\n"
     );
+    if variant.lengths {
+        let [indices, valid, from_0] = match variant.vector {
+            1 => ["u32", "bool", "0u"],
+            _ => ["vec4u", "vec4<bool>", "vec4u(0u, 1u, 2u, 3u)"],
+        };
+        let _ = write!(
+            text,
+            "alias Indices = {indices};\nalias Valid = {valid};\nconst FROM_0 = {from_0};\n"
+        );
+    }
     text
 }
 
@@ -160,6 +171,8 @@ pub(super) fn accessors(
     } else {
         stored
     };
+    // Data behind the end of a sample are read and written as 0.
+    let masked = slot.element == Element::Data && variant.lengths && binding.is_some();
     let mut text = String::new();
     if let Some(binding) = binding {
         let access = if writable { "read_write" } else { "read" };
@@ -191,6 +204,14 @@ pub(super) fn accessors(
         _ if stored != value => (format!("{value}({name}[i])"), String::new()),
         _ => (format!("{name}[i]"), format!("{name}[i] = value;")),
     };
+    let load = match masked {
+        true => format!("select(Value(), {load}, valid_at(i))"),
+        false => load,
+    };
+    let (given, mask) = match masked {
+        true => ("given", "let value = select(Value(), given, valid_at(i)); "),
+        false => ("value", ""),
+    };
     if slot.access != Access::Write {
         let _ = writeln!(
             text,
@@ -200,7 +221,7 @@ pub(super) fn accessors(
     if slot.access != Access::Read {
         let _ = writeln!(
             text,
-            "fn store_{name}(i: u32, value: {value}) {{ {store} }}"
+            "fn store_{name}(i: u32, {given}: {value}) {{ {mask}{store} }}"
         );
     }
     text

@@ -51,7 +51,7 @@ pub(crate) fn split_is_shorter(problem: &Problem, load: Load, caps: &Caps) -> bo
 /// On lavapipe the backward pass of 4096x768 takes a fifth of the time so. Partial sums of a GPU's many teams would be
 /// larger than [`summed_chunk`] allows, or its teams too few: until it is measured there, weight and bias have a launch of their own.
 pub(crate) const fn sum_columns(problem: &Problem, caps: &Caps) -> bool {
-    caps.cpu && problem.groups.same_partners()
+    caps.cpu && problem.groups.same_partners() && problem.lengths.is_none()
 }
 
 /// Consecutive rows of which a team sums up `bytes` of partial results per column, with `lane_vectors` of a row per lane: as few as keep
@@ -74,9 +74,10 @@ pub(crate) fn by_rows(problem: &Problem, caps: &Caps) -> bool {
         let mut channels = slices.iter().map(|slice| slice.channels.items);
         channels.all(|items| items == problem.channels.items)
     };
-    // Rows would have to find weights of each sample; these take the walks that need not be by rows.
+    // Rows would have to find weights of each sample, or where it ends; these take the walks that need not be by rows.
     caps.cpu
         && !problem.per_sample
+        && problem.lengths.is_none()
         && problem.groups.runs > 1
         && rows.is_some_and(|rows| rows.is_vectorizable())
         && (problem.groups.run_length == 1 || few_wide_groups(problem))

@@ -15,6 +15,7 @@ mod faults;
 mod fidelity;
 mod half;
 mod layers;
+mod lengths;
 mod memory;
 mod observe;
 mod plans;

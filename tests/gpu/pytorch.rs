@@ -48,7 +48,7 @@ fn the_check_agrees_on_every_case() {
     }
 }
 
-fn ours(case: &cases::Case) -> Case {
+pub(crate) fn ours(case: &cases::Case) -> Case {
     let mut ours = Case::random(&case.norm, case.mode, &case.shape, 5).unwrap();
     ours.input.clone_from(&case.input);
     ours.weight.clone_from(&case.weight);

@@ -227,6 +227,46 @@ pub(crate) fn recipes(norm: &Norm, shape: &[usize], caps: &Caps, dtype: DType) -
         .collect()
 }
 
+/// The recipes of samples with lengths, as far as the device can carry them: forward and backward with all gradients, in training and
+/// in evaluation, alone and with a residual.
+pub(crate) fn length_recipes(norm: &Norm, shape: &[usize], caps: &Caps) -> Vec<Recipe> {
+    let mut recipes = Vec::new();
+    for (mode, residual) in [
+        (Mode::TRAINING, false),
+        (Mode::TRAINING, true),
+        (Mode::EVAL, true),
+    ] {
+        let Ok(Some(problem)) = norm.lower(shape, mode) else {
+            continue;
+        };
+        let Ok(lengths) = norm.lengths(shape, &problem) else {
+            continue;
+        };
+        let problem = Problem {
+            residual: residual.then(|| norm.residual_place()),
+            lengths: Some(lengths),
+            ..problem
+        };
+        let wanted = Wanted {
+            input: true,
+            weight: norm.has_weight(),
+            bias: norm.has_bias(),
+            residual: problem.residual == Some(Residual::After),
+        };
+        // Whatever is asked for, it is the split.
+        let strategy = Some(Reduction::Resident);
+        recipes.extend(fitting([
+            Recipe::forward(&problem, caps, None),
+            Recipe::forward(&problem, caps, strategy),
+            Recipe::backward(&problem, caps, None, wanted),
+            Recipe::backward(&problem, caps, strategy, wanted),
+        ]));
+    }
+    let split = |recipe: &Recipe| recipe.strategy == Reduction::Split;
+    assert!(recipes.iter().all(split));
+    recipes
+}
+
 /// The recipes that are not passes of a norm, as far as the device can carry them: of a synchronized batch norm, or of the observer of a
 /// layer norm's groups.
 pub(crate) fn other_recipes(norm: &Norm, shape: &[usize], caps: &Caps) -> Vec<Recipe> {

@@ -9,7 +9,7 @@ use wgpu_norm::{
     Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm,
 };
 
-use crate::problems::{MODES, double_recipes, other_recipes, recipes};
+use crate::problems::{MODES, double_recipes, length_recipes, other_recipes, recipes};
 
 pub(crate) fn devices() -> Vec<Caps> {
     let mut devices = Vec::new();
@@ -157,7 +157,8 @@ pub(crate) fn all() -> &'static [(Kernel, Variant)] {
                         }
                     }
                 }
-                for recipe in other_recipes(&norm, &shape, &caps) {
+                let others = other_recipes(&norm, &shape, &caps).into_iter();
+                for recipe in others.chain(length_recipes(&norm, &shape, &caps)) {
                     seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));
                 }
             }

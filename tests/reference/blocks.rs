@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use safetensors::Dtype;
 use wgpu_norm::reference::{Block, Parameters, Tensors, valid_from_lengths};
-use wgpu_norm::{Activation, Mode, Norm};
+use wgpu_norm::{Mode, Norm};
 
 use crate::cases::{File, Loaded, files};
 use crate::{TOLERANCE, relative_error};
@@ -60,7 +60,7 @@ fn results(file: &File<'_>) -> Loaded<BTreeMap<String, Vec<f64>>> {
     };
     let (input, residual) = (tensor("input")?.ok_or("no input")?, tensor("residual")?);
     let valid = match file.setting("length_axis")? {
-        Some(axis) => Some(valid_from_lengths(&shape, axis, &lengths(file)?)?),
+        Some(axis) => Some(valid_from_lengths(&shape, axis, &file.lengths()?)?),
         None => None,
     };
     let tensors = Tensors {
@@ -101,35 +101,11 @@ fn results(file: &File<'_>) -> Loaded<BTreeMap<String, Vec<f64>>> {
 fn block(file: &File<'_>, shape: &[usize]) -> Loaded<Block> {
     let is = |key| -> Loaded<bool> { Ok(file.setting(key)?.unwrap_or(false)) };
     let norm: Norm = file.norm(shape)?;
-    let name: Option<String> = file.setting("activation")?;
-    let activation = match name.as_deref() {
-        None => Activation::None,
-        Some("leaky_relu") => Activation::LeakyRelu(0.01),
-        Some(name) => *[
-            Activation::Relu,
-            Activation::Silu,
-            Activation::Gelu,
-            Activation::GeluTanh,
-            Activation::Sigmoid,
-            Activation::Tanh,
-        ]
-        .iter()
-        .find(|activation| activation.name() == name)
-        .ok_or("an unknown activation")?,
-    };
-    Ok(Block::new(&norm.with_activation(activation).with_weights(
+    let norm = norm.with_activation(file.activation()?);
+    Ok(Block::new(&norm.with_weights(
         is("per_sample")?,
         is("zero_centered_weight")?,
     )))
-}
-
-fn lengths(file: &File<'_>) -> Loaded<Vec<usize>> {
-    let lengths = file.values("lengths", Dtype::I64, i64::from_le_bytes)?;
-    let lengths = lengths
-        .ok_or("no lengths")?
-        .into_iter()
-        .map(usize::try_from);
-    Ok(lengths.collect::<Result<_, _>>()?)
 }
 
 /// A tensor of any of the three types, in f64.

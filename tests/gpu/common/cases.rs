@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use safetensors::{Dtype, SafeTensors};
-use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
+use wgpu_norm::{Activation, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 
 /// A call of a normalization, and what PyTorch gives for it.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
 
 pub(crate) type Loaded<T> = Result<T, Box<dyn std::error::Error>>;
 
-fn load(path: &Path) -> Loaded<Case> {
+pub(crate) fn load(path: &Path) -> Loaded<Case> {
     let bytes = std::fs::read(path)?;
     let file = File::new(&bytes)?;
     let training = file.setting("training")?.unwrap_or(true);
@@ -202,6 +202,25 @@ impl<'a> File<'a> {
 
     pub(crate) fn f32(&self, name: &str) -> Loaded<Option<Vec<f32>>> {
         self.values(name, Dtype::F32, f32::from_le_bytes)
+    }
+
+    /// The activation that the metadata name.
+    pub(crate) fn activation(&self) -> Loaded<Activation> {
+        let Some(name) = self.metadata.get("activation") else {
+            return Ok(Activation::None);
+        };
+        let named = |activation: &&Activation| activation.name() == name;
+        match Activation::ALL.iter().find(named) {
+            Some(Activation::LeakyRelu(_)) => Ok(Activation::LeakyRelu(0.01)),
+            Some(activation) => Ok(*activation),
+            None => Err(format!("activation = {name:?}").into()),
+        }
+    }
+
+    pub(crate) fn lengths(&self) -> Loaded<Vec<usize>> {
+        let lengths = self.values("lengths", Dtype::I64, i64::from_le_bytes)?;
+        let lengths = lengths.ok_or("no lengths")?.into_iter();
+        Ok(lengths.map(usize::try_from).collect::<Result<_, _>>()?)
     }
 
     pub(crate) fn num_batches_tracked(&self) -> Loaded<u64> {

@@ -1,0 +1,73 @@
+// Statistics of a lane's share of the task, of elements that are not behind the end of their sample.
+
+// The vectors that a lane is working on, and 1 where their elements are valid, else 0.
+var<private> held: array<Value, HELD>;
+var<private> held_valid: array<Value, HELD>;
+
+// As in held_statistics.wgsl, with a count of its own.
+fn held_statistics(vectors: u32) -> Partial {
+    // Distances from an element first, so that a constant set has exactly its value as mean.
+    var counts = Value();
+    var most = Value(-3.4e38);
+    for (var k = 0u; k < HELD; k += 1u) {
+        if (k < vectors) {
+            counts += held_valid[k];
+            most = max(most, select(Value(-3.4e38), held[k], held_valid[k] > Value()));
+        }
+    }
+    let count = total(counts);
+    if (count == 0.0) {
+        return Partial();
+    }
+    let element = select(Item(), largest_of(most), CENTERED);
+    var sum = Value();
+    var largest = Value();
+    for (var k = 0u; k < HELD; k += 1u) {
+        if (k < vectors) {
+            let distance = (held[k] - element) * held_valid[k];
+            sum += distance;
+            largest = max(largest, abs(distance));
+        }
+    }
+    let scale = scale_of(largest_of(largest));
+    let unit = inverse(scale);
+    let high = select(Item(), opaque(element + total(sum) / count), CENTERED);
+    sum = Value();
+    var squares = Value();
+    for (var k = 0u; k < HELD; k += 1u) {
+        if (k < vectors) {
+            // Before the unit, with which it may be infinite.
+            let distance = (held[k] - high) * held_valid[k] * unit;
+            sum += distance;
+            squares += distance * distance;
+        }
+    }
+    if (!CENTERED) {
+        return Partial(count, Item(), Item(), total(squares), scale);
+    }
+    let low = total(sum) / count;
+    return renormalized(count, high, low * scale, total(squares) - count * low * low, scale);
+}
+
+// Blocks, then blocks of blocks: rounding errors grow with the length of a chain of merges.
+fn lane_statistics(task: Task) -> Partial {
+    var cursor = cursor_at(task);
+    var statistics = Partial();
+    for (var outer = 0u; outer < task.vectors; outer += HELD * BLOCKS) {
+        var block = Partial();
+        for (var done = outer; done < min(outer + HELD * BLOCKS, task.vectors); done += HELD) {
+            let vectors = min(task.vectors - done, HELD);
+            for (var k = 0u; k < HELD; k += 1u) {
+                if (k < vectors) {
+                    let at = offset(cursor);
+                    held[k] = incoming(at);
+                    held_valid[k] = select(Value(), Value(1.0), valid_at(at));
+                    cursor = advance(cursor);
+                }
+            }
+            block = merge(block, held_statistics(vectors));
+        }
+        statistics = merge(statistics, block);
+    }
+    return statistics;
+}
