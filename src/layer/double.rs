@@ -39,7 +39,7 @@ impl Layer {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unexpected`] if the pass had a residual, those of [`Layer::backward`] and [`Plan::double_backward`].
+    /// [`Error::Unexpected`] if the pass had a residual or lengths, those of [`Layer::backward`] and [`Plan::double_backward`].
     pub fn double_backward(
         &self,
         saved: &Saved,
@@ -65,6 +65,9 @@ impl Layer {
         self.expect_own(saved)?;
         if saved.has_residual {
             return Err(Error::Unexpected("a residual", ALONE));
+        }
+        if saved.lengths.is_some() {
+            return Err(Error::Unexpected("lengths", ALONE));
         }
         let weight = self.weight.as_ref().or(saved.weight.as_ref());
         let grad_weight = weight

@@ -37,7 +37,7 @@ pub struct Saved {
     /// Those of the samples.
     pub(super) weight: Option<Tensor>,
     bias: Option<Tensor>,
-    lengths: Option<Tensor>,
+    pub(super) lengths: Option<Tensor>,
     pub(super) statistics: Tensor,
     pub(super) plan: Arc<Plan>,
 }
