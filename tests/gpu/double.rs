@@ -14,7 +14,7 @@ use run::Double;
 
 /// All norms on the device as it is, and by turns on one that it can stand in for; weights of all kinds by turns.
 fn agree(norms: &[(Norm, Vec<usize>)]) {
-    let devices = devices();
+    let (devices, mut worst) = (devices(), 0.0f64);
     for (k, (norm, shape)) in norms.iter().enumerate() {
         let samples = shape.len() > norm.parameter_shape().len();
         let per_sample = k % 3 == 1 && samples && norm.virtual_batch_size().is_none();
@@ -23,10 +23,11 @@ fn agree(norms: &[(Norm, Vec<usize>)]) {
         for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
             let double = Double::random(&norm, mode, shape, k as u64);
             for (name, context) in [&devices[0], &devices[1 + k % 3]] {
-                double.check(name, context);
+                worst = worst.max(double.check(name, context));
             }
         }
     }
+    println!("at most {worst:.1e}");
 }
 
 #[test]
@@ -97,7 +98,8 @@ fn any_offset() {
             if !matches!(norm, Norm::Rms(_)) {
                 let mut double = Double::random(&norm, Mode::TRAINING, &shape, 3);
                 double.case = double.case.offset(offset);
-                double.check("own", context());
+                let worst = double.check("own", context());
+                println!("{offset:e} {}: {worst:.1e}", norm.name());
             }
         }
     }

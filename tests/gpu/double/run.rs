@@ -167,12 +167,13 @@ impl Double {
         Ok(statistics)
     }
 
-    /// Compares all gradients with the reference's.
-    pub(super) fn check(&self, device: &str, context: &Context) {
-        self.compare(device, &self.results(context, Self::ALL), &self.expected());
+    /// Compares all gradients with the reference's; the worst error.
+    pub(super) fn check(&self, device: &str, context: &Context) -> f64 {
+        self.compare(device, &self.results(context, Self::ALL), &self.expected())
     }
 
-    pub(super) fn compare(&self, device: &str, got: &Results, want: &Expected) {
+    pub(super) fn compare(&self, device: &str, got: &Results, want: &Expected) -> f64 {
+        let mut worst: f64 = 0.0;
         let Case {
             norm,
             mode,
@@ -195,7 +196,9 @@ impl Double {
                 "{device}: {norm:?} {shape:?} {mode:?} {dtype:?}: {name}: {:e}",
                 row.error
             );
+            worst = worst.max(row.error);
         }
+        worst
     }
 
     pub(super) fn expected(&self) -> Expected {
