@@ -5,7 +5,7 @@
     usage: python scripts/generate_cases.py [FOLDER]        (default: tests/cases beside this script's folder)
 
 One safetensors file per case; in FOLDER/surrounded norms with what may surround them (marked * below), and in
-FOLDER/reference those that the example `check` does not read (marked +).
+FOLDER/reference lengths and second derivatives (marked +), of which the example `check` reads the former.
 Metadata, all text, with the defaults of a key that is missing:
     op                batch_norm | layer_norm | instance_norm | group_norm | rms_norm
     eps               1e-5

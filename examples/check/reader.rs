@@ -136,8 +136,10 @@ impl<'a> Tensors<'a> {
         let (mean, var) = (running("running_mean")?, running("running_var")?);
         let batches = self.num_batches_tracked()?;
         let mut lacks = self.lacks()?;
-        if self.view("lengths").is_some() {
-            lacks.push("lengths".to_owned());
+        let lengths = self.lengths(shape)?;
+        let dimension = settings.length_dimension(metadata, shape)?;
+        if lengths.is_some() && dimension.is_none() {
+            lacks.push("lengths along this dimension".to_owned());
         }
         if u32::try_from(batches).is_err() {
             lacks.push(format!("num_batches_tracked {batches}"));
@@ -166,7 +168,7 @@ impl<'a> Tensors<'a> {
             grad_output: grad_output.unwrap_or_else(|| vec![0.0; input.len()]),
             residual: self.data("residual", shape)?,
             grad_residual_output: self.data("grad_residual_output", shape)?,
-            lengths: None,
+            lengths,
             input,
         };
         Ok(Content::Case(Box::new(FileCase {
@@ -224,6 +226,17 @@ impl<'a> Tensors<'a> {
             expected.insert(key, values.unwrap_or_default());
         }
         Ok(expected)
+    }
+
+    /// One for each sample.
+    fn lengths(&self, shape: &[usize]) -> Result<Option<Vec<u32>>> {
+        let samples = shape.get(..1).unwrap_or_default();
+        let lengths = self.values("lengths", Dtype::I64, samples, i64::from_le_bytes)?;
+        let fit = |lengths: Vec<i64>| lengths.into_iter().map(u32::try_from).collect();
+        let lengths: Option<std::result::Result<_, _>> = lengths.map(fit);
+        lengths
+            .transpose()
+            .map_err(|_| "lengths: one is below 0 or over 32 bits".to_owned())
     }
 
     fn num_batches_tracked(&self) -> Result<u64> {

@@ -47,6 +47,20 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The dimension that lengths are along, if it is the one that the norm takes them along.
+    pub(super) fn length_dimension(
+        &self,
+        metadata: &HashMap<String, String>,
+        shape: &[usize],
+    ) -> Result<Option<usize>> {
+        let own = self.norm.length_dimension(shape.len());
+        if !metadata.contains_key("length_axis") {
+            return Ok(own);
+        }
+        let axis: usize = Metadata(metadata).parsed("length_axis")?;
+        Ok(own.filter(|own| *own == axis))
+    }
+
     /// Refuses tensors that the norm has no use for, and half of the running statistics.
     fn check_tensors(&self, has: impl Fn(&str) -> bool) -> Result<()> {
         let name = self.norm.name();
