@@ -3,7 +3,7 @@
 use wgpu_norm::check::{Case, results};
 use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm, reference};
 
-use crate::common::{STRATEGIES, channel_of, check, context, devices, group_of};
+use crate::common::{STRATEGIES, channel_of, check, context, group_of, own_devices};
 
 /// 2⁻²⁴, the rounding error of one f32 operation.
 const U: f64 = 5.960_464_477_539_063e-8;
@@ -59,7 +59,7 @@ fn norms() -> Vec<(Norm, Vec<usize>)> {
 #[test]
 fn every_element_is_within_its_bound() {
     let (mut output, mut grad_input) = (0.0f64, 0.0f64);
-    for (device, context) in devices() {
+    for (device, context) in own_devices() {
         for (seed, (norm, shape)) in norms().iter().enumerate() {
             for offset in [0.0, 1e3, 1e6] {
                 let case = Case::random(norm, Mode::TRAINING, shape, seed as u64).unwrap();
@@ -138,7 +138,7 @@ fn any_scale() {
         (LayerNorm::new(&[1000]).eps(1e-36).into(), &[3, 1000]),
         (RmsNorm::new(&[5003]).eps(0.0).into(), &[2, 5003]),
     ];
-    for (device, context) in devices() {
+    for (device, context) in own_devices() {
         for (norm, shape) in &norms {
             for scale in [1e-18, 1e-9, 1e9, 1e15] {
                 for strategy in STRATEGIES {

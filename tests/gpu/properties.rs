@@ -3,14 +3,17 @@
 //! `PROPTEST_CASES=100000 cargo test --test gpu properties` runs longer; a failure prints the smallest case that it shrinks to,
 //! and its seed goes to `tests/gpu/properties.proptest-regressions`, to be run first from then on.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use proptest::prelude::*;
 use wgpu_norm::check::{Case, run};
 use wgpu_norm::{
-    Activation, BatchNorm, Caps, DType, Error, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm,
-    RmsNorm, Strategy as Reduction,
+    Activation, BatchNorm, Caps, Context, DType, Error, GroupNorm, InstanceNorm, LayerNorm, Mode,
+    Norm, RmsNorm, Strategy as Reduction,
 };
 
-use crate::common::{devices, judge};
+use crate::common::{devices_of, judge, new_context};
 
 /// A size: mostly small, ones, powers of two and their neighbours, primes, now and then large.
 fn size() -> impl Strategy<Value = usize> {
@@ -111,6 +114,20 @@ prop_compose! {
     }
 }
 
+/// A new device every 50 cases of a norm, so that pipelines that were used once do not fill the memory.
+fn context_of(norm: &Norm) -> Context {
+    static CONTEXTS: Mutex<BTreeMap<&str, (usize, Context)>> = Mutex::new(BTreeMap::new());
+    let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let (uses, context) = contexts
+        .entry(norm.name())
+        .or_insert_with(|| (0, new_context()));
+    if *uses == 50 {
+        (*uses, *context) = (0, new_context());
+    }
+    *uses += 1;
+    context.clone()
+}
+
 fn agrees_with_the_reference(random: &Random) {
     let norm = random.norm.clone().with_activation(random.activation);
     // Rows that are the whole tensor have no samples, and ghost batch norm no weights for them.
@@ -133,7 +150,8 @@ fn agrees_with_the_reference(random: &Random) {
         case = case.with_residual();
     }
     let case = case.with_dtype(random.dtype);
-    let (device, context) = &devices()[random.device];
+    let context = context_of(&norm);
+    let (device, context) = &devices_of(&context)[random.device];
     let caps = *context.caps();
     let context = context.with_caps(Caps {
         max_binding_size: random.max_binding_size.unwrap_or(caps.max_binding_size),

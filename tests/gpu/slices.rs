@@ -6,7 +6,7 @@ use wgpu_norm::{
     reference,
 };
 
-use crate::common::{STRATEGIES, TOLERANCE, context, devices, judge};
+use crate::common::{STRATEGIES, TOLERANCE, context, judge, own_devices};
 
 /// The device, told that it binds no more than `bytes`.
 fn with_bindings(context: &Context, bytes: u64) -> Context {
@@ -83,7 +83,7 @@ fn every_norm_in_slices() {
             8192,
         ),
     ];
-    for (device, context) in devices() {
+    for (device, context) in own_devices() {
         for (number, (norm, shape, bytes)) in cases.iter().enumerate() {
             // The other layouts once by each way to reduce.
             if number >= 9 && !["own", "gpu"].contains(&device) {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use wgpu_norm::check::{Case, Report};
 use wgpu_norm::{Activation, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 
-use crate::common::{STRATEGIES, check, context, devices, shapes};
+use crate::common::{STRATEGIES, check, context, own_devices, shapes};
 
 /// One test body for all: every shape, mode, strategy and device.
 fn sweep(shapes: Vec<(Norm, Vec<usize>)>) {
     let (mut count, mut worst) = (0, Report::default());
-    for (device, context) in devices() {
+    for (device, context) in own_devices() {
         for (seed, (norm, shape)) in shapes.iter().enumerate() {
             // Without running statistics all modes are the same.
             let modes = 1 + usize::from(norm.tracks_running_stats());
@@ -35,7 +35,7 @@ fn sweep(shapes: Vec<(Norm, Vec<usize>)>) {
         "{count} comparisons, worst {:.1e}: {} {}",
         worst.error, worst.case, worst.tensor
     );
-    // The ladder's choice, near 0 and far, on four devices, at least.
+    // The ladder's choice, near 0 and far, on four own_devices, at least.
     assert!(count >= shapes.len() * 8);
 }
 
@@ -84,17 +84,18 @@ fn ghost_batch_norm() {
 fn surrounded(norms: &[(Norm, &[usize])]) {
     let (mut count, mut worst) = (0, Report::default());
     let mut activations = Activation::ALL.into_iter().cycle();
+    let devices = own_devices();
     for (seed, (norm, shape)) in norms.iter().enumerate() {
         let modes = 1 + usize::from(norm.tracks_running_stats());
         for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
-            for (device, context) in devices() {
+            for (device, context) in &devices {
                 for strategy in STRATEGIES {
                     let activation = activations.next().unwrap();
                     let norm = norm.clone().with_activation(activation);
                     let mut case = Case::random(&norm, mode, shape, seed as u64).unwrap();
                     case.strategy = strategy;
                     for case in [case.clone(), case.with_residual()] {
-                        if let Some(report) = check(device, &context, &case) {
+                        if let Some(report) = check(device, context, &case) {
                             worst.rows.extend(report.worst_row().cloned());
                             count += 1;
                         }
@@ -239,7 +240,7 @@ fn any_offset() {
         (RmsNorm::new(&[1000]).into(), &[3, 1000]),
     ];
     let mut worst = BTreeMap::new();
-    for (device, context) in devices() {
+    for (device, context) in own_devices() {
         for (norm, shape) in &norms {
             for offset in [0, 100, -10_000, 1_000_000] {
                 for strategy in STRATEGIES {

@@ -41,7 +41,16 @@ fn with_default_limits(info: &wgpu::AdapterInfo) -> Context {
 
 /// The device as it is, and told to behave as others: the ladder's rungs for GPUs and for CPUs, with and without subgroups.
 pub(crate) fn devices() -> Vec<(&'static str, Context)> {
-    let own = *context().caps();
+    devices_of(context())
+}
+
+/// The same for a test that compiles many pipelines: they go with its device. On lavapipe a thousand of them take a gigabyte or two.
+pub(crate) fn own_devices() -> Vec<(&'static str, Context)> {
+    devices_of(&new_context())
+}
+
+pub(crate) fn devices_of(context: &Context) -> Vec<(&'static str, Context)> {
+    let own = *context.caps();
     let gpu = Caps {
         cpu: false,
         max_workgroup_size: own.max_workgroup_size.min(256),
@@ -66,7 +75,7 @@ pub(crate) fn devices() -> Vec<(&'static str, Context)> {
             },
         ),
     ];
-    let with_caps = |(name, caps)| match context().with_caps(caps) {
+    let with_caps = |(name, caps)| match context.with_caps(caps) {
         Ok(context) => (name, context),
         Err(error) => panic!("{name}: {error}"),
     };

@@ -4,7 +4,7 @@ use wgpu_norm::check::Case;
 use wgpu_norm::{Activation, DType, Mode, Norm};
 
 use super::storages;
-use crate::common::{STRATEGIES, check, context, devices, shapes};
+use crate::common::{STRATEGIES, check, context, own_devices, shapes};
 
 /// Every strategy on the device as it is, and one by turns with f16 packed and on what it can stand in for: most of the time goes into
 /// compiling.
@@ -17,7 +17,7 @@ fn all_strategies(dtype: DType, norms: &[(Norm, Vec<usize>)], residual: bool) {
         true => ("own", device),
         false => ("packed", device),
     });
-    for (name, device) in own.chain(devices().into_iter().skip(1)) {
+    for (name, device) in own.chain(own_devices().into_iter().skip(1)) {
         for (seed, (norm, shape)) in norms.iter().enumerate() {
             // Without running statistics all modes are the same.
             let modes = 1 + usize::from(norm.tracks_running_stats());
