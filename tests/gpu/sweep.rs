@@ -79,17 +79,18 @@ fn ghost_batch_norm() {
     sweep(shapes::ghost());
 }
 
-/// Every activation, without and with a residual: shapes that between them meet all kernels, with every mode, strategy and device, of which
-/// each has another activation (all of them everywhere would compile 6,000 pipelines).
+/// Every activation, without and with a residual: shapes that between them meet all kernels, in every mode, on every device as the ladder says and by
+/// one strategy after the other, each with another activation (all of them everywhere would compile 6,000 pipelines).
 fn surrounded(norms: &[(Norm, &[usize])]) {
     let (mut count, mut worst) = (0, Report::default());
     let mut activations = Activation::ALL.into_iter().cycle();
     let devices = own_devices();
+    let mut forced = STRATEGIES.into_iter().flatten().cycle();
     for (seed, (norm, shape)) in norms.iter().enumerate() {
         let modes = 1 + usize::from(norm.tracks_running_stats());
         for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
             for (device, context) in &devices {
-                for strategy in STRATEGIES {
+                for strategy in [None, forced.next()] {
                     let activation = activations.next().unwrap();
                     let norm = norm.clone().with_activation(activation);
                     let mut case = Case::random(&norm, mode, shape, seed as u64).unwrap();
