@@ -286,3 +286,15 @@ pub enum Error {
     #[error("state: {0}")]
     State(String),
 }
+
+/// Refuses a tensor of one dimension that has another length than another one.
+pub(crate) fn same_length(tensor: &'static str, expected: usize, got: usize) -> Result<()> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        tensor,
+        expected: vec![expected],
+        got: vec![got],
+    })
+}

@@ -35,7 +35,7 @@ mod layout;
 
 pub use layout::Layout;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, same_length};
 use crate::layer::Layer;
 use crate::ops::Norm;
 use crate::state::State;
@@ -218,17 +218,6 @@ impl Layer {
     pub fn scale_shift(&self) -> Result<ScaleShift> {
         ScaleShift::from_state(self.norm(), &self.state()?)
     }
-}
-
-fn same_length(tensor: &'static str, expected: usize, got: usize) -> Result<()> {
-    if expected == got {
-        return Ok(());
-    }
-    Err(Error::Shape {
-        tensor,
-        expected: vec![expected],
-        got: vec![got],
-    })
 }
 
 fn not_negative(name: &'static str, value: f64) -> Result<f64> {

@@ -348,12 +348,7 @@ impl Plan {
     ) -> Result<()> {
         let operands = self.backward_operands(tensors)?;
         if self.problem.is_none() {
-            for gradient in [tensors.grad_weight, tensors.grad_bias]
-                .into_iter()
-                .flatten()
-            {
-                clear(encoder, gradient);
-            }
+            tensors.clear_parameters(encoder);
             return Ok(());
         }
         let wanted = Wanted {

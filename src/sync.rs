@@ -80,14 +80,3 @@ fn from_message(message: &[f64]) -> Result<(u64, [Vec<f64>; 2])> {
     let (first, second) = planes.split_at(planes.len() / 2);
     Ok((count as u64, [first.to_vec(), second.to_vec()]))
 }
-
-fn same_channels(tensor: &'static str, expected: usize, got: usize) -> Result<()> {
-    if expected == got {
-        return Ok(());
-    }
-    Err(Error::Shape {
-        tensor,
-        expected: vec![expected],
-        got: vec![got],
-    })
-}

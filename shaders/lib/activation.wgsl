@@ -1,6 +1,7 @@
 // Activations and their slopes (derivatives), each with what it needs: `sections` in src/source/activation.rs takes the parts between
 // the lines that begin with "//=". All are accurate to a few units in the last place as far as f32 reaches, and none makes a NaN of a
-// number: what saturates is computed from exp(-|x|). A NaN stays one: no `min`, `max` or `clamp`, which may drop it.
+// number: what saturates is computed from exp(-|x|). A NaN stays one: where compilers may take a comparison and a choice for `max`, which
+// drops it (those of OpenGL do), `or_nan` brings it back.
 
 //= none
 fn activate(x: Value) -> Value {
@@ -11,22 +12,28 @@ fn slope_of(x: Value) -> Value {
     return Value(1.0);
 }
 
+//= or_nan
+// The value of a function at x, where NaN gives NaN: told by its bits.
+fn or_nan(value: Value, x: Value) -> Value {
+    return select(value, x, (bitcast<Exponent>(x) & Exponent(0x7fffffff)) > Exponent(0x7f800000));
+}
+
 //= relu
 fn activate(x: Value) -> Value {
-    return select(x, Value(), x <= Value());
+    return or_nan(max(x, Value()), x);
 }
 
 fn slope_of(x: Value) -> Value {
-    return select(select(x, Value(1.0), x > Value()), Value(), x <= Value());
+    return or_nan(select(Value(), Value(1.0), x > Value()), x);
 }
 
 //= leaky_relu
 fn activate(x: Value) -> Value {
-    return select(x, NEGATIVE_SLOPE * x, x <= Value());
+    return select(NEGATIVE_SLOPE * x, x, x > Value());
 }
 
 fn slope_of(x: Value) -> Value {
-    return select(select(x, Value(1.0), x > Value()), Value(NEGATIVE_SLOPE), x <= Value());
+    return or_nan(select(Value(NEGATIVE_SLOPE), Value(1.0), x > Value()), x);
 }
 
 //= exponential
@@ -43,7 +50,7 @@ fn exponential(high: Value, low: Value) -> Value {
     p = fma(p, r, Value(4.1665795894e-2));
     p = fma(p, r, Value(1.6666665459e-1));
     p = fma(p, r, Value(5.0000001201e-1));
-    return ldexp(fma(p, r * r, r) + 1.0, Exponent(k));
+    return or_nan(ldexp(fma(p, r * r, r) + 1.0, Exponent(k)), high);
 }
 
 //= sigmoids

@@ -6,6 +6,10 @@ var<private> held: array<Value, HELD>;
 // What is held are ROWS vectors of each of COLUMNS columns: one column, but where a lane has neighbouring columns of a tensor by rows.
 const ROWS: u32 = HELD / COLUMNS;
 
+fn hold_input(k: u32, at: u32) {
+    held[k] = incoming(at);
+}
+
 // Statistics of the first `vectors` of a column, in two passes over registers.
 fn held_statistics(column: u32, vectors: u32) -> Partial {
     let count = f32(vectors * VECTOR);

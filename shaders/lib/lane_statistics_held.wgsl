@@ -4,7 +4,7 @@ fn lane_statistics(task: Task) -> Partial {
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
-            held[k] = incoming(offset(cursor));
+            hold_input(k, offset(cursor));
             cursor = advance(cursor);
         }
     }

@@ -10,7 +10,7 @@ fn lane_statistics(task: Task) -> Partial {
             let vectors = min(task.vectors - done, HELD);
             for (var k = 0u; k < HELD; k += 1u) {
                 if (k < vectors) {
-                    held[k] = incoming(offset(cursor));
+                    hold_input(k, offset(cursor));
                     cursor = advance(cursor);
                 }
             }

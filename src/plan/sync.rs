@@ -252,12 +252,7 @@ impl SyncPlan {
         operands.check_overlaps()?;
         if self.empty {
             clear(encoder, sums);
-            for gradient in [tensors.grad_weight, tensors.grad_bias]
-                .into_iter()
-                .flatten()
-            {
-                clear(encoder, gradient);
-            }
+            tensors.clear_parameters(encoder);
             return Ok(());
         }
         let wanted = Wanted {

@@ -1,7 +1,7 @@
 //! The tensors that a pass takes, and what must hold of them.
 
-use super::Plan;
 use super::operands::{InPlace, Operands};
+use super::{Plan, clear};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::geometry::Residual;
@@ -117,6 +117,13 @@ impl<'a> BackwardTensors<'a> {
             grad_weight: None,
             grad_bias: None,
             lengths: None,
+        }
+    }
+
+    /// The gradients of weight and bias of a tensor without elements.
+    pub(super) fn clear_parameters(&self, encoder: &mut wgpu::CommandEncoder) {
+        for gradient in [self.grad_weight, self.grad_bias].into_iter().flatten() {
+            clear(encoder, gradient);
         }
     }
 }

@@ -10,13 +10,13 @@ const FILE: &str = include_str!("../../shaders/lib/activation.wgsl");
 const fn sections(activation: Activation) -> &'static [&'static str] {
     match activation {
         Activation::None => &["none"],
-        Activation::Relu => &["relu"],
-        Activation::LeakyRelu(_) => &["leaky_relu"],
-        Activation::Silu => &["exponential", "sigmoids", "silu"],
-        Activation::Gelu => &["exponential", "gelu"],
-        Activation::GeluTanh => &["exponential", "sigmoids", "gelu_tanh"],
-        Activation::Sigmoid => &["exponential", "sigmoids", "sigmoid"],
-        Activation::Tanh => &["exponential", "tanh"],
+        Activation::Relu => &["or_nan", "relu"],
+        Activation::LeakyRelu(_) => &["or_nan", "leaky_relu"],
+        Activation::Silu => &["or_nan", "exponential", "sigmoids", "silu"],
+        Activation::Gelu => &["or_nan", "exponential", "gelu"],
+        Activation::GeluTanh => &["or_nan", "exponential", "sigmoids", "gelu_tanh"],
+        Activation::Sigmoid => &["or_nan", "exponential", "sigmoids", "sigmoid"],
+        Activation::Tanh => &["or_nan", "exponential", "tanh"],
     }
 }
 

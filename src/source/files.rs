@@ -90,14 +90,12 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             normalize,
             file!("normalize_groups"),
         ],
-        Kernel::Statistics if variant.lengths => vec![
-            forward,
-            file!("lib/lane_statistics_valid"),
-            file!("statistics"),
-        ],
         Kernel::Statistics => vec![
             forward,
-            file!("lib/held_statistics"),
+            in_lengths(
+                file!("lib/held_statistics_valid"),
+                file!("lib/held_statistics"),
+            ),
             statistics,
             file!("statistics"),
         ],

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Moments, Statistics, Sums, SyncPlan};
 use crate::activation::Activation;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, same_length};
 use crate::layer::{Gradients, Layer};
 use crate::ops::{BatchNorm, Mode, Norm};
 use crate::plan::{BackwardTensors, ForwardTensors};
@@ -253,7 +253,7 @@ impl SyncLayer {
         })?;
         let own = saved.plan.local_sums(&sums.to_vec()?)?;
         let all = exchange(&own)?;
-        super::same_channels("sums", own.channels(), all.channels())?;
+        same_length("sums", own.channels(), all.channels())?;
         if all.count() != saved.count {
             let expected = "that of the forward pass";
             return Err(count_error(expected, saved.count, all.count()).into());

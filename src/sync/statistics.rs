@@ -1,5 +1,5 @@
-use super::{from_message, same_channels, to_message};
-use crate::error::{Error, Result};
+use super::{from_message, to_message};
+use crate::error::{Error, Result, same_length};
 
 /// Count, mean and m2, the sum of squared distances from the mean, of each channel: of one rank's shard, or of several.
 ///
@@ -17,7 +17,7 @@ impl Statistics {
     /// # Errors
     /// [`Error::Shape`] if mean and m2 differ in length.
     pub fn new(count: u64, mean: Vec<f64>, m2: Vec<f64>) -> Result<Self> {
-        same_channels("m2", mean.len(), m2.len())?;
+        same_length("m2", mean.len(), m2.len())?;
         Ok(Self { count, mean, m2 })
     }
 
@@ -133,7 +133,7 @@ impl Statistics {
     }
 
     pub(crate) fn expect_channels(&self, channels: usize) -> Result<()> {
-        same_channels("statistics", channels, self.channels())
+        same_length("statistics", channels, self.channels())
     }
 
     /// The planes that normalize: mean, its low part, rstd and biased variance.

@@ -1,6 +1,6 @@
 use super::statistics::NO_RANKS;
-use super::{from_message, same_channels, to_message};
-use crate::error::Result;
+use super::{from_message, to_message};
+use crate::error::{Result, same_length};
 
 /// What the input gradient needs of each channel: sum(g) and sum(g * x̂), g the gradient of what stands before weight and bias without the
 /// weight; of one rank's shard, or of several.
@@ -17,7 +17,7 @@ impl Sums {
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if the two differ in length.
     pub fn new(count: u64, gradient: Vec<f64>, product: Vec<f64>) -> Result<Self> {
-        same_channels("the sums of g * x̂", gradient.len(), product.len())?;
+        same_length("the sums of g * x̂", gradient.len(), product.len())?;
         Ok(Self {
             count,
             gradient,
@@ -41,7 +41,7 @@ impl Sums {
         let (first, others) = ranks.split_first().ok_or(NO_RANKS)?;
         let mut all = first.clone();
         for rank in others {
-            same_channels("sums", all.channels(), rank.channels())?;
+            same_length("sums", all.channels(), rank.channels())?;
             all.count += rank.count;
             for (own, other) in [
                 (&mut all.gradient, &rank.gradient),

@@ -45,6 +45,10 @@ fn activations_of_all_numbers() {
             let pairs = numbers.iter().zip(got);
             let errors = pairs.map(|(&x, &got)| {
                 let (got, want) = (f64::from(got), want(x.into()));
+                if x.is_nan() && want.is_nan() {
+                    assert!(got.is_nan(), "{activation:?} {x}: {got}");
+                    return 0.0;
+                }
                 if !want.is_finite() {
                     // At infinity the formula of a slope may have no value, but a limit.
                     let limit = x.is_infinite() && want.is_nan();

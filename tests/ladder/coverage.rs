@@ -7,7 +7,7 @@ use wgpu_norm::recipe::Step;
 use wgpu_norm::{Caps, DType, Mode, Norm, Recipe};
 
 use crate::problems::{MODES, caps, double_recipes, norm, other_recipes, pick, problem, recipe};
-use crate::simulation;
+use crate::{members, simulation};
 
 /// Loop iterations of an invocation that lavapipe of Mesa 22.3 runs.
 const LAVAPIPE_ITERATIONS: u32 = 65_535;
@@ -139,44 +139,24 @@ fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], ca
     );
 }
 
-/// The channel of an element, or of the channels of all samples the one, by the norms' own definition.
+/// The channel of an element, or of the channels of all samples the one.
 fn channel_of(norm: &Norm, shape: &[usize], offset: u32) -> u32 {
-    let (inner, channels) = match norm.channel_dimension(shape.len()) {
-        Some(dimension) => (&shape[dimension + 1..], shape[dimension]),
-        None => (&[][..], norm.parameter_shape().iter().product()),
+    let channels: usize = norm.parameter_shape().iter().product();
+    let channel = members::channel_of(norm, shape, offset as usize);
+    let sample = match norm.per_sample() {
+        true => members::sample_of(shape, offset as usize),
+        false => 0,
     };
-    let inner: usize = inner.iter().product();
-    let channel = offset / inner as u32 % channels as u32;
-    let of_sample: usize = shape[1..].iter().product();
-    let sample = if norm.per_sample() {
-        offset / of_sample as u32
-    } else {
-        0
-    };
-    sample * channels as u32 + channel
+    (sample * channels + channel) as u32
 }
 
-/// The group of an element by the norms' own definition; one per channel if `running` statistics normalize.
+/// The group of an element; one per channel if `running` statistics normalize.
 fn group_of(norm: &Norm, shape: &[usize], running: bool, offset: u32) -> u32 {
-    let (element, channels) = (
-        offset as usize,
-        norm.parameter_shape().iter().product::<usize>(),
-    );
-    let channel = channel_of(norm, shape, offset) as usize % channels;
-    let sample = element / shape[1..].iter().product::<usize>();
     let group = match norm {
-        Norm::Batch(_) | Norm::Instance(_) if running => channel,
-        Norm::Batch(n) => {
-            let samples = n.virtual_batch_size.unwrap_or(shape[0]);
-            sample / samples * channels + channel
+        Norm::Batch(_) | Norm::Instance(_) if running => {
+            members::channel_of(norm, shape, offset as usize)
         }
-        Norm::Instance(_) => sample * channels + channel,
-        Norm::Group(n) => sample * n.num_groups + channel / (channels / n.num_groups),
-        _ if norm.channel_dimension(shape.len()).is_some() => {
-            let points: usize = shape[2..].iter().product();
-            sample * points + element % points
-        }
-        _ => element / channels,
+        _ => members::group_of(norm, shape, offset as usize),
     };
     group as u32
 }

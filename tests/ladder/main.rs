@@ -4,6 +4,8 @@
 #[expect(dead_code, reason = "what only the benchmarks use")]
 mod cases;
 mod coverage;
+#[path = "../gpu/common/members.rs"]
+mod members;
 mod noop;
 mod problems;
 mod scratch;

@@ -1,10 +1,13 @@
 pub(crate) mod cases;
+mod members;
 pub(crate) mod shapes;
+
+pub(crate) use members::{channel_of, group_of};
 
 use std::sync::OnceLock;
 
 use wgpu_norm::check::{Case, Report, run};
-use wgpu_norm::{Caps, Context, Error, Norm, Strategy};
+use wgpu_norm::{Caps, Context, Error, Strategy};
 
 /// Bound on the error of every result relative to its norm, at any offset of the input tested:
 /// 2⁻²⁴ is 6e-8; the longest chains of sums of the kernels cost some ten of these.
@@ -116,33 +119,4 @@ pub(crate) fn judge(device: &str, case: &Case, report: Result<Report, Error>) ->
 pub(crate) fn encoder(context: &Context) -> wgpu::CommandEncoder {
     let descriptor = wgpu::CommandEncoderDescriptor::default();
     context.device().create_command_encoder(&descriptor)
-}
-
-/// The channel of an element, by the norms' own definition.
-pub(crate) fn channel_of(norm: &Norm, shape: &[usize], element: usize) -> usize {
-    let (inner, channels) = match norm.channel_dimension(shape.len()) {
-        Some(dimension) => (&shape[dimension + 1..], shape[dimension]),
-        None => (&[][..], norm.parameter_shape().iter().product()),
-    };
-    element / inner.iter().product::<usize>() % channels
-}
-
-/// The group of an element, by the norms' own definition.
-pub(crate) fn group_of(norm: &Norm, shape: &[usize], element: usize) -> usize {
-    let channels: usize = norm.parameter_shape().iter().product();
-    let channel = channel_of(norm, shape, element);
-    let sample = element / shape[1..].iter().product::<usize>();
-    match norm {
-        Norm::Batch(n) => {
-            let samples = n.virtual_batch_size.unwrap_or(shape[0]);
-            sample / samples * channels + channel
-        }
-        Norm::Instance(_) => sample * channels + channel,
-        Norm::Group(n) => sample * n.num_groups + channel / (channels / n.num_groups),
-        _ if norm.channel_dimension(shape.len()).is_some() => {
-            let points: usize = shape[2..].iter().product();
-            sample * points + element % points
-        }
-        _ => element / channels,
-    }
 }

@@ -1,11 +1,15 @@
-// Statistics of a lane's share of the task, of elements that are not behind the end of their sample.
+// As held_statistics.wgsl, of elements that are not behind the end of their sample: these have a count of their own. One column alone.
 
 // The vectors that a lane is working on, and 1 where their elements are valid, else 0.
 var<private> held: array<Value, HELD>;
 var<private> held_valid: array<Value, HELD>;
 
-// As in held_statistics.wgsl, with a count of its own.
-fn held_statistics(vectors: u32) -> Partial {
+fn hold_input(k: u32, at: u32) {
+    held[k] = incoming(at);
+    held_valid[k] = select(Value(), Value(1.0), valid_at(at));
+}
+
+fn held_statistics(column: u32, vectors: u32) -> Partial {
     // Distances from an element first, so that a constant set has exactly its value as mean.
     var counts = Value();
     var most = Value(-3.4e38);
@@ -47,27 +51,4 @@ fn held_statistics(vectors: u32) -> Partial {
     }
     let low = total(sum) / count;
     return renormalized(count, high, low * scale, total(squares) - count * low * low, scale);
-}
-
-// Blocks, then blocks of blocks: rounding errors grow with the length of a chain of merges.
-fn lane_statistics(task: Task) -> Partial {
-    var cursor = cursor_at(task);
-    var statistics = Partial();
-    for (var outer = 0u; outer < task.vectors; outer += HELD * BLOCKS) {
-        var block = Partial();
-        for (var done = outer; done < min(outer + HELD * BLOCKS, task.vectors); done += HELD) {
-            let vectors = min(task.vectors - done, HELD);
-            for (var k = 0u; k < HELD; k += 1u) {
-                if (k < vectors) {
-                    let at = offset(cursor);
-                    held[k] = incoming(at);
-                    held_valid[k] = select(Value(), Value(1.0), valid_at(at));
-                    cursor = advance(cursor);
-                }
-            }
-            block = merge(block, held_statistics(vectors));
-        }
-        statistics = merge(statistics, block);
-    }
-    return statistics;
 }
