@@ -2,18 +2,42 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use wgpu_norm::geometry::{Problem, Residual};
 use wgpu_norm::{
-    BatchNorm, Caps, Error, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, Recipe, RmsNorm,
-    Strategy, Wanted,
+    Activation, BatchNorm, Caps, DType, DoubleWanted, Error, GroupNorm, InstanceNorm, LayerNorm,
+    Mode, Norm, Recipe, RmsNorm, Strategy, Wanted,
 };
 
 type Numbers = (f64, Option<f64>);
-type Input = (u8, Vec<u8>, Vec<u8>, Numbers, [bool; 8], u8);
+type Options = ([bool; 6], u8, u8);
+type Input = (u8, Vec<u8>, Vec<u8>, Numbers, [bool; 8], u8, Options);
 
 fuzz_target!(|input: Input| {
-    let (kind, parameters, shape, (eps, momentum), flags, device) = input;
+    let (kind, parameters, shape, (eps, momentum), flags, device, options) = input;
     let sizes = |bytes: &[u8]| -> Vec<usize> { bytes.iter().copied().map(size).collect() };
-    let norm = norm(kind, &sizes(&parameters), eps, momentum, flags);
+    let (
+        [
+            other_order,
+            per_sample,
+            zero_centered,
+            residual,
+            double,
+            alone,
+        ],
+        activation,
+        dtype,
+    ) = options;
+    let order = (
+        other_order,
+        (dtype & 1 != 0).then_some(usize::from(dtype >> 3)),
+    );
+    let norm = norm(kind, &sizes(&parameters), (eps, momentum), flags, order);
+    let norm = match alone {
+        true => norm,
+        false => norm
+            .with_weights(per_sample, zero_centered)
+            .with_activation(Activation::ALL[usize::from(activation) % Activation::ALL.len()]),
+    };
     let [
         ..,
         batch_statistics,
@@ -39,6 +63,12 @@ fuzz_target!(|input: Input| {
     assert_eq!(problem.elements as usize, elements);
     let groups = &problem.groups;
     assert_eq!(groups.items as usize * groups.elements() as usize, elements);
+    let residual = residual.then(|| norm.residual_place());
+    let problem = Problem {
+        dtype: DType::DATA[usize::from(dtype) % DType::DATA.len()],
+        residual,
+        ..problem
+    };
     let caps = caps(device);
     let strategy = [
         None,
@@ -47,13 +77,21 @@ fuzz_target!(|input: Input| {
         Some(Strategy::Split),
     ];
     let strategy = strategy[usize::from(kind >> 6)];
-    let recipe = if forward {
+    let recipe = if double {
+        let wanted = DoubleWanted {
+            input: mirrored,
+            weight: norm.has_weight(),
+            grad_output: forward,
+        };
+        Recipe::double_backward(&problem, &caps, wanted)
+    } else if forward {
         Recipe::forward(&problem, &caps, strategy)
     } else {
         let wanted = Wanted {
             input: mirrored,
             weight: norm.has_weight(),
             bias: norm.has_bias(),
+            residual: residual == Some(Residual::After),
         };
         Recipe::backward(&problem, &caps, strategy, wanted)
     };
@@ -93,7 +131,13 @@ fn size(byte: u8) -> usize {
     }
 }
 
-fn norm(kind: u8, sizes: &[usize], eps: f64, momentum: Option<f64>, flags: [bool; 8]) -> Norm {
+fn norm(
+    kind: u8,
+    sizes: &[usize],
+    (eps, momentum): (f64, Option<f64>),
+    flags: [bool; 8],
+    (other_order, ghost): (bool, Option<usize>),
+) -> Norm {
     let [weight, bias, track, ..] = flags;
     let channels = sizes.first().copied().unwrap_or(4);
     match kind % 5 {
@@ -101,31 +145,39 @@ fn norm(kind: u8, sizes: &[usize], eps: f64, momentum: Option<f64>, flags: [bool
             .weight(weight)
             .bias(bias)
             .track_running_stats(track)
+            .channels_last(other_order)
+            .virtual_batch_size(ghost)
             .into(),
         1 => (InstanceNorm::new(channels).eps(eps).momentum(momentum))
             .weight(weight)
             .bias(bias)
             .track_running_stats(track)
+            .channels_last(other_order)
             .into(),
         2 => {
             let groups = sizes.get(1).copied().unwrap_or(2);
             let norm = GroupNorm::new(groups, channels).eps(eps);
-            norm.weight(weight).bias(bias).into()
+            let norm = norm.weight(weight).bias(bias);
+            norm.channels_last(other_order).into()
         }
-        3 => (LayerNorm::new(sizes).eps(eps).weight(weight).bias(bias)).into(),
-        _ => RmsNorm::new(sizes).eps(eps).weight(weight).into(),
+        3 => (LayerNorm::new(sizes).eps(eps).weight(weight).bias(bias))
+            .channels_first(other_order)
+            .into(),
+        _ => (RmsNorm::new(sizes).eps(eps).weight(weight))
+            .channels_first(other_order)
+            .into(),
     }
 }
 
 fn fit(norm: &Norm, shape: &mut Vec<usize>) {
     let parameters = norm.parameter_shape();
-    match norm {
-        Norm::Layer(_) | Norm::Rms(_) => shape.extend(parameters),
-        _ if shape.len() > 1 => {
-            shape[1] = parameters[0];
-            shape.truncate(5);
-        }
-        _ => {}
+    shape.truncate(5);
+    if let Some(dimension) = norm.channel_dimension(shape.len())
+        && dimension < shape.len()
+    {
+        shape[dimension] = parameters.first().copied().unwrap_or(1);
+    } else if matches!(norm, Norm::Layer(_) | Norm::Rms(_)) {
+        shape.extend(parameters);
     }
 }
 
