@@ -15,7 +15,8 @@
 //! take turns, which together have twice the bytes of the processor's last-level cache, or 256 MiB on a real GPU: no run
 //! finds its data in a cache. Each case is compared with the f64 reference before it is timed. Real GPUs get large shapes too.
 //!
-//! Shapes that end in `-f16` or `-bf16` are of data of that type, without `cpu`.
+//! What a shape ends in is more than the plain norm of f32 data, without `cpu`: the type of the data, `channels_last`, the activation,
+//! `residual`, and so on. The pass `double_backward` is the second derivative.
 //!
 //! `host/{plan, finished, layer}/{pass}/{norm}/{shape}` is the processor time of recording.
 //!
@@ -45,7 +46,6 @@ use norms::cases::{self, Pass, Problem};
 use norms::machine::Machine;
 use norms::summary::{self, Beside, Saved};
 use norms::{copy::Copy, cpu::Cpu, gpu::Gpu, host};
-use wgpu_norm::DType;
 
 type Error = Box<dyn std::error::Error>;
 type Result<T> = std::result::Result<T, Error>;
@@ -109,7 +109,7 @@ fn measure(
     let case = LazyCell::new(|| done(&name, problem.case(passes[0].mode())));
     let gpu = LazyCell::new(|| {
         let sets = machine.gpu_sets(Pass::Forward.bytes(problem));
-        let (gpu, first_use) = done(&name, Gpu::verified(machine, &case, sets));
+        let (gpu, first_use) = done(&name, Gpu::verified(machine, problem, &case, sets));
         beside.borrow_mut().first_uses.push(first_use);
         gpu
     });
@@ -158,8 +158,7 @@ fn measure_pass<'a>(
             time
         });
     });
-    // The processor has it in f32.
-    if problem.dtype == DType::F32 {
+    if problem.is_plain() {
         group.bench_function(id("cpu"), |bencher| {
             let cpu = LazyCell::force_mut(cpu);
             bencher.iter(|| cpu.run(pass));

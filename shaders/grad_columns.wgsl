@@ -61,8 +61,8 @@ fn finish(task: Task, sums: Partial) {
                 x_hat = normalized(load_input(at), centering);
                 grad_output = output_gradient(at, x_hat, affine_again(k, cursor), false);
             }
-            column_gradient[k] += grad_output;
-            column_product[k] += grad_output * x_hat;
+            column_gradient[k] += of_partner(grad_output);
+            column_product[k] += of_partner(grad_output * x_hat);
             let gradient = grad_output * held_weight[k] - mean_gradient;
             store_grad_input(at, outgoing(at, fma(x_hat, Value(-mean_product), gradient) * rstd));
             cursor = advance(cursor);

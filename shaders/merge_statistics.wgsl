@@ -16,7 +16,9 @@ fn run(workgroup: u32) {
     let all = team_reduce(own);
     if (task.exists && lane == 0u) {
         store_merged(task.partial, all);
-        store_moments(task.item, moments_of(all));
+        let moments = moments_of(all);
+        store_moments(task.item, moments);
+        update_running(task.item, moments);
         store_exported(task.item, all.high);
         store_exported(params.groups + task.item, all.low);
         store_exported(2u * params.groups + task.item, all.m2);

@@ -5,5 +5,6 @@ fn run(workgroup: u32) {
     for (var row = 0u; row < params.chunk; row += 1u) {
         let task = task_at(workgroup, row);
         normalize_lane(task, saved_centering(task.group));
+        keep_moments(task.group, task.exists && task.first == 0u && lane == 0u);
     }
 }

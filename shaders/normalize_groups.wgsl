@@ -7,6 +7,7 @@ fn run(workgroup: u32) {
         let moments = moments_of(team_reduce(lane_statistics(task)));
         if (task.exists && lane == 0u) {
             store_moments(task.item, moments);
+            update_running(task.item, moments);
         }
         normalize_lane(task, centering_of(moments.mean, moments.mean_low, moments.rstd));
     }

@@ -173,6 +173,44 @@ impl Walk {
         })
     }
 
+    /// The items four at a time, if they are columns of the tensor: a run of the walk is then one element of each of the four.
+    /// All elements of a column have one partner, and neighbouring columns neighbouring ones; or all elements of a row have one.
+    #[must_use]
+    pub const fn in_fours(&self) -> Option<Self> {
+        let p = self.partner;
+        let columns = self.run_length == 1 && self.runs > 1 && self.item_stride == 1;
+        let fours = self.items.is_multiple_of(4)
+            && self.first_item.is_multiple_of(4)
+            && self.items_per_outer.is_multiple_of(4)
+            && self.outer_stride.is_multiple_of(4)
+            && self.run_stride.is_multiple_of(4);
+        let neighbours = p.multiplier == 1
+            && p.divisor == 1
+            && p.first.is_multiple_of(4)
+            && p.modulus.is_multiple_of(4);
+        let partners = if p.per_run == 0 {
+            neighbours
+        } else {
+            p.multiplier == 0
+        };
+        if !columns || !fours || !partners {
+            return None;
+        }
+        Some(Self {
+            items: self.items / 4,
+            first_item: self.first_item / 4,
+            items_per_outer: self.items_per_outer / 4,
+            item_stride: 4,
+            run_length: 4,
+            partner: Partner {
+                multiplier: 4 * p.multiplier,
+                per_element: if p.per_run == 0 { 1 } else { 0 },
+                ..p
+            },
+            ..*self
+        })
+    }
+
     /// Elements of the runs of neighbouring items until the base jumps.
     #[must_use]
     pub const fn columns_per_block(&self) -> u32 {

@@ -90,8 +90,6 @@ pub enum Kernel {
     MergeStatistics,
     /// Normalization with saved statistics.
     Normalize,
-    /// What normalizes in evaluation, from the running statistics.
-    RunningMoments,
     /// The running statistics take in a batch.
     UpdateRunning,
     /// Sums and input gradient of whole groups.
@@ -118,12 +116,11 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::NormalizeGroups,
         Self::Statistics,
         Self::MergeStatistics,
         Self::Normalize,
-        Self::RunningMoments,
         Self::UpdateRunning,
         Self::GradInputGroups,
         Self::GradColumns,
@@ -145,7 +142,6 @@ impl Kernel {
             Self::Statistics => "statistics",
             Self::MergeStatistics => "merge_statistics",
             Self::Normalize => "normalize",
-            Self::RunningMoments => "running_moments",
             Self::UpdateRunning => "update_running",
             Self::GradInputGroups => "grad_input_groups",
             Self::GradColumns => "grad_columns",
@@ -215,6 +211,10 @@ impl Slot {
             Self::Lengths => "lengths",
         }
     }
+
+    /// The running statistics.
+    pub(crate) const RUNNING: [Self; 3] =
+        [Self::RunningMean, Self::RunningVar, Self::NumBatchesTracked];
 
     /// Those that are there for an activation or a residual alone: the text of a norm alone knows nothing of them.
     pub(crate) const SURROUNDING: [Self; 5] = [

@@ -72,11 +72,20 @@ fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
     if in_slice < problem.groups.elements() || problem.lengths.is_some() {
         return Ok(Strategy::Split);
     }
-    let layout = Layout::of(&problem.groups);
-    let vectors = layout.vectors(&problem.groups);
+    if let Some(fours) = strategy::in_fours(problem, caps) {
+        let layout = Layout::of(&fours);
+        let strategy = strategy::choose(layout, layout.vectors(&fours), load, caps);
+        let columns = strategy::columns_are_faster(&fours, load);
+        return Ok(match strategy {
+            Strategy::Resident if columns => Strategy::Resident,
+            _ => Strategy::Split,
+        });
+    }
     if strategy::by_rows(problem, caps) {
         return Ok(Strategy::Split);
     }
+    let layout = Layout::of(&problem.groups);
+    let vectors = layout.vectors(&problem.groups);
     let strategy = strategy::choose(layout, vectors, load, caps);
     if strategy == Strategy::Looped && strategy::split_is_shorter(problem, load, caps) {
         return Ok(Strategy::Split);
@@ -111,6 +120,7 @@ impl Recipe {
         let strategy = strategy.map(|strategy| lengths::strategy(problem, strategy));
         let mut recipe = forward::recipe(problem, caps, strategy)?;
         recipe.end_samples(problem)?;
+        recipe.pack_affine(problem, caps);
         recipe.center_weight(problem);
         recipe.fits_bindings(problem, caps)?;
         Ok(recipe)

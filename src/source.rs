@@ -216,6 +216,7 @@ pub fn wgsl(kernel: Kernel, variant: &Variant, shared: bool, dialect: Dialect) -
         if present {
             binding += 1;
         } else if slot.slot == Slot::Lengths
+            || Slot::RUNNING.contains(&slot.slot)
             || variant.is_alone() && Slot::SURROUNDING.contains(&slot.slot)
         {
             continue;

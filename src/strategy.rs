@@ -6,8 +6,8 @@
 mod views;
 
 pub(crate) use views::{
-    by_rows, by_runs, column_chunk, column_vectors, hold_columns, row_tile, split_is_shorter,
-    sum_columns, summed_chunk,
+    by_rows, by_runs, column_chunk, column_vectors, columns_are_faster, hold_columns, in_fours,
+    row_tile, same_partners, split_is_shorter, sum_columns, summed_chunk,
 };
 
 use crate::caps::Caps;

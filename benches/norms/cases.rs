@@ -1,7 +1,10 @@
 //! Which norms on which shapes, and the passes of each.
 
 use wgpu_norm::check::Case;
-use wgpu_norm::{BatchNorm, DType, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
+use wgpu_norm::geometry::Residual;
+use wgpu_norm::{
+    Activation, BatchNorm, DType, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm,
+};
 
 use crate::Result;
 
@@ -12,6 +15,8 @@ pub(crate) enum Pass {
     Backward,
     /// The forward pass with running statistics.
     Eval,
+    /// The second derivative: gradients of input, weight and `grad_output`.
+    DoubleBackward,
 }
 
 impl Pass {
@@ -20,21 +25,31 @@ impl Pass {
             Self::Forward => "forward",
             Self::Backward => "backward",
             Self::Eval => "eval",
+            Self::DoubleBackward => "double_backward",
         }
     }
 
     pub(crate) const fn mode(self) -> Mode {
         match self {
-            Self::Forward | Self::Backward => Mode::TRAINING,
+            Self::Forward | Self::Backward | Self::DoubleBackward => Mode::TRAINING,
             Self::Eval => Mode::EVAL,
         }
     }
 
-    /// The bytes that must be moved at least: the input in and the output out; backward also the gradient in.
+    /// The bytes that must be moved at least: the input in and the output out; backward also the gradient in; the second derivative reads
+    /// three tensors and writes two. Before layer and RMS norm a residual comes in and the sum goes out, whose gradient comes in as well;
+    /// after the others it comes in, and in again to find the derivative of the activation, and its gradient goes out.
     pub(crate) fn bytes(self, problem: &Problem) -> u64 {
-        let tensors = match self {
-            Self::Forward | Self::Eval => 2,
-            Self::Backward => 3,
+        let residual = problem.residual.then(|| problem.norm.residual_place());
+        let activated = problem.norm.activation() != Activation::None;
+        let tensors = match (self, residual) {
+            (Self::Forward | Self::Eval, None) => 2,
+            (Self::Forward | Self::Eval, Some(Residual::After)) => 3,
+            (Self::Forward | Self::Eval, Some(Residual::Before)) => 4,
+            (Self::Backward, None) => 3,
+            (Self::Backward, Some(Residual::After)) if activated => 5,
+            (Self::Backward, Some(_)) => 4,
+            (Self::DoubleBackward, _) => 5,
         };
         tensors * problem.dtype.size() * problem.shape.iter().product::<usize>() as u64
     }
@@ -44,14 +59,6 @@ impl Pass {
 pub(crate) fn shape_name(shape: &[usize]) -> String {
     let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
     sizes.join("x")
-}
-
-/// A shape and, if it is not F32, its type: such as `4096x768-bf16`.
-pub(crate) fn size_name(shape: &[usize], dtype: DType) -> String {
-    match dtype {
-        DType::F32 => shape_name(shape),
-        dtype => format!("{}-{}", shape_name(shape), dtype.name()),
-    }
 }
 
 /// Of one tensor of F32.
@@ -65,6 +72,12 @@ pub(crate) struct Problem {
     pub(crate) norm: Norm,
     pub(crate) shape: Vec<usize>,
     pub(crate) dtype: DType,
+    /// With a residual.
+    pub(crate) residual: bool,
+    /// With samples of 1, 3/4, 1/2 and 1/4 of the longest length by turns.
+    pub(crate) lengths: bool,
+    /// The second derivative alone.
+    pub(crate) double: bool,
 }
 
 impl Problem {
@@ -73,11 +86,48 @@ impl Problem {
             norm: norm.into(),
             shape: shape.to_vec(),
             dtype: DType::F32,
+            residual: false,
+            lengths: false,
+            double: false,
         }
     }
 
+    /// The shape and what else it is called by, such as `4096x768-bf16`.
     pub(crate) fn size_name(&self) -> String {
-        size_name(&self.shape, self.dtype)
+        let mut name = shape_name(&self.shape);
+        for feature in self.features() {
+            name.push('-');
+            name.push_str(&feature);
+        }
+        name
+    }
+
+    /// What is not the plain norm of f32 tensors with neighbouring elements.
+    fn features(&self) -> Vec<String> {
+        let dtype = (self.dtype != DType::F32).then(|| self.dtype.name().to_owned());
+        let ghost = self.norm.virtual_batch_size();
+        let activation = self.norm.activation();
+        let activation = (activation != Activation::None).then(|| activation.name().to_owned());
+        let named = |has: bool, name: &str| has.then(|| name.to_owned());
+        let layer = matches!(self.norm, Norm::Layer(_) | Norm::Rms(_));
+        let dimension = self.norm.channel_dimension(self.shape.len());
+        let last = dimension == Some(self.shape.len() - 1) && self.shape.len() > 2;
+        let features = [
+            dtype,
+            named(last && !layer, "channels_last"),
+            named(layer && dimension.is_some(), "channels_first"),
+            ghost.map(|samples| format!("ghost{samples}")),
+            named(self.norm.per_sample(), "per_sample"),
+            named(self.residual, "residual"),
+            activation,
+            named(self.lengths, "lengths"),
+        ];
+        features.into_iter().flatten().collect()
+    }
+
+    /// Whether it stands in the chart.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.double && self.features().is_empty()
     }
 
     /// Such as `batch_norm/forward`.
@@ -87,7 +137,9 @@ impl Problem {
 
     /// Passes of the same mode stand next to each other.
     pub(crate) fn passes(&self) -> &'static [Pass] {
-        if self.norm.tracks_running_stats() {
+        if self.double {
+            &[Pass::DoubleBackward]
+        } else if self.norm.tracks_running_stats() && self.is_plain() {
             &[Pass::Forward, Pass::Backward, Pass::Eval]
         } else {
             &[Pass::Forward, Pass::Backward]
@@ -96,7 +148,17 @@ impl Problem {
 
     /// Never constant values: some implementations are fast on these, and gradients vanish.
     pub(crate) fn case(&self, mode: Mode) -> Result<Case> {
-        Ok(Case::random(&self.norm, mode, &self.shape, 1)?.with_dtype(self.dtype))
+        let mut case = Case::random(&self.norm, mode, &self.shape, 1)?;
+        if self.residual {
+            case = case.with_residual();
+        }
+        if let Some(dimension) = self.norm.length_dimension(self.shape.len())
+            && self.lengths
+        {
+            let longest = self.shape[dimension] as u32;
+            case = case.with_lengths(&[4, 3, 2, 1].map(|quarters| longest * quarters / 4));
+        }
+        Ok(case.with_dtype(self.dtype))
     }
 }
 
@@ -117,10 +179,76 @@ pub(crate) fn problems(fraction: usize) -> Vec<Problem> {
         let halves = [batch([32, 64, 56, 56]), layer([4096, 768])];
         problems.extend(halves.map(|problem| Problem { dtype, ..problem }));
     }
+    problems.extend(features());
     for problem in &mut problems {
         problem.shape[0] = (problem.shape[0] / fraction).max(2);
     }
     problems
+}
+
+/// What else norms can do, mostly on the shapes from above.
+fn features() -> Vec<Problem> {
+    let last = |norm: Norm, shape: &[usize]| Problem::new(norm, shape);
+    let with = |problem: Problem, activation| Problem {
+        norm: problem.norm.with_activation(activation),
+        ..problem
+    };
+    let residual = |problem| Problem {
+        residual: true,
+        ..problem
+    };
+    let per_sample = |problem: Problem| Problem {
+        norm: problem.norm.with_weights(true, false),
+        ..problem
+    };
+    let double = |problem| Problem {
+        double: true,
+        ..problem
+    };
+    let lengths = |problem| Problem {
+        lengths: true,
+        ..problem
+    };
+    let images = || batch([32, 64, 56, 56]);
+    let sentences = || Problem::new(LayerNorm::new(&[768]), &[16, 256, 768]);
+    vec![
+        last(
+            BatchNorm::new(64).channels_last(true).into(),
+            &[32, 56, 56, 64],
+        ),
+        last(
+            InstanceNorm::new(64)
+                .affine(true)
+                .channels_last(true)
+                .into(),
+            &[8, 128, 128, 64],
+        ),
+        last(
+            GroupNorm::new(32, 128).channels_last(true).into(),
+            &[16, 32, 32, 128],
+        ),
+        layer([50_176, 96]),
+        last(
+            LayerNorm::new(&[96]).channels_first(true).into(),
+            &[16, 96, 56, 56],
+        ),
+        last(
+            BatchNorm::new(64).virtual_batch_size(Some(8)).into(),
+            &[32, 64, 56, 56],
+        ),
+        with(images(), Activation::Relu),
+        with(residual(images()), Activation::Relu),
+        with(group([16, 128, 32, 32]), Activation::Silu),
+        residual(layer([4096, 768])),
+        residual(rms([4096, 768])),
+        per_sample(instance([8, 64, 128, 128])),
+        per_sample(sentences()),
+        lengths(Problem::new(BatchNorm::new(64), &[32, 64, 3136])),
+        lengths(sentences()),
+        double(images()),
+        double(layer([4096, 768])),
+        double(rms([4096, 768])),
+    ]
 }
 
 /// Problems for a real GPU: most of them do not fit its caches.

@@ -31,6 +31,7 @@ const fn colour(pass: Pass) -> RGBColor {
         Pass::Forward => RGBColor(0, 114, 178),
         Pass::Backward => RGBColor(230, 159, 0),
         Pass::Eval => RGBColor(0, 158, 115),
+        Pass::DoubleBackward => RGBColor(204, 121, 167),
     }
 }
 
@@ -38,6 +39,7 @@ const fn colour(pass: Pass) -> RGBColor {
 pub(crate) fn draw(rows: &[Row], machine: &Machine) -> Result<String> {
     let compared = rows
         .iter()
+        .filter(|row| row.is_plain)
         .filter_map(|row| Some((row, row.share_of_copy()?)));
     let compared: Vec<(&Row, f64)> = compared.collect();
     let groups = compared.chunk_by(|(a, _), (b, _)| (a.op, &a.shape) == (b.op, &b.shape));

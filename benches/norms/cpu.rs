@@ -96,6 +96,8 @@ impl<'a> Cpu<'a> {
             }
             Pass::Backward => self.algorithm.backward(data),
             Pass::Eval => self.algorithm.eval(data),
+            // Of plain norms alone.
+            Pass::DoubleBackward => {}
         }
     }
 

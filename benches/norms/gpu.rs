@@ -4,9 +4,14 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use wgpu_norm::check::{self, Case};
-use wgpu_norm::{BackwardTensors, Context, ForwardTensors, Layer, Plan, State, Tensor, wgpu};
+use wgpu_norm::geometry::Residual;
+use wgpu_norm::reference::{Block, Parameters, Tensors};
+use wgpu_norm::{
+    BackwardTensors, Context, DoubleBackwardTensors, ForwardTensors, Layer, Plan, State, Tensor,
+    wgpu,
+};
 
-use super::cases::{Pass, size_name};
+use super::cases::{Pass, Problem};
 use super::machine::Machine;
 use super::timer::Timer;
 use crate::Result;
@@ -18,6 +23,9 @@ const TOLERANCE: f64 = 2e-6;
 #[derive(Debug)]
 pub(crate) struct Gpu {
     layer: Layer,
+    /// The layer's, or those of each sample.
+    weight: Option<Tensor>,
+    bias: Option<Tensor>,
     /// Written by all sets, which makes each run wait for the one before.
     statistics: Tensor,
     grad_weight: Option<Tensor>,
@@ -34,6 +42,20 @@ struct Set {
     output: Tensor,
     grad_output: Tensor,
     grad_input: Tensor,
+    residual: Option<Tensor>,
+    residual_output: Option<Tensor>,
+    grad_residual_output: Option<Tensor>,
+    grad_residual: Option<Tensor>,
+    lengths: Option<Tensor>,
+    /// Of the second derivative.
+    double: Option<Double>,
+}
+
+/// Gradient of `grad_input`, and that of `grad_output`.
+#[derive(Debug)]
+struct Double {
+    grad_grad_input: Tensor,
+    grad_grad_output: Tensor,
 }
 
 /// What the first use of a plan costs: forward and, in training, backward pass, recorded, submitted and waited for.
@@ -51,12 +73,17 @@ impl Gpu {
     /// Compares all results with the reference, and those of the tensors that are timed with these.
     pub(crate) fn verified(
         machine: &Machine,
+        problem: &Problem,
         case: &Case,
         sets: usize,
     ) -> Result<(Self, FirstUse)> {
-        let gpu = Self::new(&machine.context, case, sets)?;
-        let first_use = gpu.first_use(case)?;
+        let gpu = Self::new(&machine.context, case, sets, problem.double)?;
+        let first_use = gpu.first_use(problem, case)?;
         let context = gpu.layer.context();
+        if problem.double {
+            gpu.verify_double(case)?;
+            return Ok((gpu, first_use));
+        }
         let report = check::run(context, case)?;
         if report.worst() > TOLERANCE {
             return Err(format!("results are wrong:\n{report}").into());
@@ -74,20 +101,30 @@ impl Gpu {
     }
 
     /// In a context of its own, which has no pipelines yet.
-    pub(crate) fn new(context: &Context, case: &Case, sets: usize) -> Result<Self> {
+    pub(crate) fn new(context: &Context, case: &Case, sets: usize, double: bool) -> Result<Self> {
         let context = &Context::from_wgpu(context.device().clone(), context.queue().clone())?;
         let layer = Layer::new(context, case.norm.clone())?;
         layer.load_state(&state(case))?;
-        let like = |parameter: Option<&Tensor>| {
-            let shape = parameter.map(Tensor::shape);
+        let like = |parameter: &Option<Tensor>| {
+            let shape = parameter.as_ref().map(Tensor::shape);
             shape.map(|shape| poisoned(context, shape)).transpose()
         };
-        let sets = (0..sets).map(|_| Set::new(context, case));
+        let affine = case.norm.affine_shape(&case.shape);
+        let parameter = |of_layer: Option<&Tensor>, values: &Option<Vec<f32>>| {
+            let values = values.as_ref().filter(|_| case.norm.per_sample());
+            let own = values.map(|values| Tensor::from_slice(context, values, &affine));
+            own.transpose().map(|own| own.or(of_layer.cloned()))
+        };
+        let weight = parameter(layer.weight(), &case.weight)?;
+        let bias = parameter(layer.bias(), &case.bias)?;
+        let sets = (0..sets).map(|_| Set::new(context, case, double));
         let sets = sets.collect::<Result<Vec<Set>>>()?;
         Ok(Self {
             statistics: poisoned(context, &sets[0].plan.statistics_shape())?,
-            grad_weight: like(layer.weight())?,
-            grad_bias: like(layer.bias())?,
+            grad_weight: like(&weight)?,
+            grad_bias: like(&bias)?,
+            weight,
+            bias,
             layer,
             sets,
             turn: Cell::default(),
@@ -101,11 +138,77 @@ impl Gpu {
             results.push(("grad_input", &set.grad_input));
             results.extend(self.grad_weight.iter().map(|grad| ("grad_weight", grad)));
             results.extend(self.grad_bias.iter().map(|grad| ("grad_bias", grad)));
+            results.extend(set.grad_residual.iter().map(|grad| ("grad_residual", grad)));
         }
+        results.extend(
+            set.residual_output
+                .iter()
+                .map(|sum| ("residual_output", sum)),
+        );
         results
     }
 
-    fn first_use(&self, case: &Case) -> Result<FirstUse> {
+    /// Compares the second derivative with the reference.
+    fn verify_double(&self, case: &Case) -> Result<()> {
+        let wide = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
+        let parameter = |values: &Option<Vec<f32>>| values.as_deref().map(wide);
+        let parameters = Parameters {
+            weight: parameter(&case.weight),
+            bias: parameter(&case.bias),
+            running_mean: parameter(&case.running_mean),
+            running_var: parameter(&case.running_var),
+            num_batches_tracked: 0,
+        };
+        let (input, grad_output) = (wide(&case.input), wide(&case.grad_output));
+        let tensors = Tensors::new(&case.shape, &input, &parameters);
+        let want = Block::new(&case.norm).double_backward(
+            case.mode,
+            &tensors,
+            &grad_output,
+            &wide(&reversed(&case.grad_output)),
+        )?;
+        for (set, tensors) in self.sets.iter().enumerate() {
+            self.run_once(case, set)?;
+            let grad_grad_output = tensors
+                .double
+                .as_ref()
+                .map(|double| &double.grad_grad_output);
+            for (name, got, want) in [
+                (
+                    "grad_input",
+                    Some(&tensors.grad_input),
+                    Some(&want.grad_input),
+                ),
+                (
+                    "grad_weight",
+                    self.grad_weight.as_ref(),
+                    want.grad_weight.as_ref(),
+                ),
+                (
+                    "grad_grad_output",
+                    grad_grad_output,
+                    Some(&want.grad_grad_output),
+                ),
+            ] {
+                let (Some(got), Some(want)) = (got, want) else {
+                    continue;
+                };
+                let length = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>().sqrt();
+                let errors: Vec<f64> = wide(&got.to_vec()?)
+                    .iter()
+                    .zip(want)
+                    .map(|(got, want)| got - want)
+                    .collect();
+                let error = length(&errors) / length(want);
+                if error.is_nan() || error > TOLERANCE {
+                    return Err(format!("{name} of the second derivative: {error:e}").into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn first_use(&self, problem: &Problem, case: &Case) -> Result<FirstUse> {
         let use_once = || -> Result<Duration> {
             let start = Instant::now();
             self.run_once(case, 0)?;
@@ -118,7 +221,7 @@ impl Gpu {
             } else {
                 "eval"
             },
-            shape: size_name(&case.shape, case.dtype),
+            shape: problem.size_name(),
             first: use_once()?,
             second: use_once()?,
             pipelines: self.layer.context().pipeline_count(),
@@ -130,7 +233,9 @@ impl Gpu {
         let context = self.layer.context();
         let mut encoder = context.device().create_command_encoder(&Default::default());
         self.record(&mut encoder, Pass::Forward, set)?;
-        if case.mode.batch_statistics {
+        if self.sets[set].double.is_some() {
+            self.record(&mut encoder, Pass::DoubleBackward, set)?;
+        } else if case.mode.batch_statistics {
             self.record(&mut encoder, Pass::Backward, set)?;
         }
         context.queue().submit([encoder.finish()]);
@@ -157,6 +262,7 @@ impl Gpu {
         match pass {
             Pass::Forward | Pass::Eval => self.forward(encoder, &self.sets[set]),
             Pass::Backward => self.backward(encoder, &self.sets[set]),
+            Pass::DoubleBackward => self.double_backward(encoder, &self.sets[set]),
         }
     }
 
@@ -167,10 +273,13 @@ impl Gpu {
 
     fn forward(&self, encoder: &mut wgpu::CommandEncoder, set: &Set) -> Result<()> {
         let tensors = ForwardTensors {
-            weight: self.layer.weight(),
-            bias: self.layer.bias(),
+            weight: self.weight.as_ref(),
+            bias: self.bias.as_ref(),
             statistics: Some(&self.statistics),
             running: self.layer.running(),
+            residual: set.residual.as_ref(),
+            residual_output: set.residual_output.as_ref(),
+            lengths: set.lengths.as_ref(),
             ..ForwardTensors::new(&set.input, &set.output)
         };
         Ok(set.plan.forward(encoder, &tensors)?)
@@ -178,20 +287,66 @@ impl Gpu {
 
     fn backward(&self, encoder: &mut wgpu::CommandEncoder, set: &Set) -> Result<()> {
         let tensors = BackwardTensors {
-            weight: self.layer.weight(),
+            weight: self.weight.as_ref(),
+            bias: self.bias.as_ref(),
+            residual: set
+                .residual
+                .as_ref()
+                .filter(|_| set.residual_output.is_none()),
+            grad_residual_output: set.grad_residual_output.as_ref(),
             grad_input: Some(&set.grad_input),
+            grad_residual: set.grad_residual.as_ref(),
             grad_weight: self.grad_weight.as_ref(),
             grad_bias: self.grad_bias.as_ref(),
-            ..BackwardTensors::new(&set.input, &self.statistics, &set.grad_output)
+            lengths: set.lengths.as_ref(),
+            ..BackwardTensors::new(
+                set.residual_output.as_ref().unwrap_or(&set.input),
+                &self.statistics,
+                &set.grad_output,
+            )
         };
         Ok(set.plan.backward(encoder, &tensors)?)
+    }
+
+    fn double_backward(&self, encoder: &mut wgpu::CommandEncoder, set: &Set) -> Result<()> {
+        let Some(double) = &set.double else {
+            return Err("made without the tensors of a second derivative".into());
+        };
+        let tensors = DoubleBackwardTensors {
+            weight: self.weight.as_ref(),
+            grad_input: Some(&set.grad_input),
+            grad_weight: self.grad_weight.as_ref(),
+            grad_grad_output: Some(&double.grad_grad_output),
+            ..DoubleBackwardTensors::new(
+                &set.input,
+                &self.statistics,
+                &set.grad_output,
+                &double.grad_grad_input,
+            )
+        };
+        Ok(set.plan.double_backward(encoder, &tensors)?)
     }
 }
 
 impl Set {
-    fn new(context: &Context, case: &Case) -> Result<Self> {
+    fn new(context: &Context, case: &Case, double: bool) -> Result<Self> {
         let tensor = |values: &[f32]| Tensor::from_f32(context, case.dtype, values, &case.shape);
         let poison = vec![f32::NAN; case.input.len()];
+        let given = |values: &Option<Vec<f32>>| values.as_deref().map(tensor).transpose();
+        let before = case.norm.residual_place() == Residual::Before;
+        let beside = |here: bool| {
+            let residual = case.residual.as_ref().filter(|_| here);
+            residual.map(|_| tensor(&poison)).transpose()
+        };
+        let lengths = case.lengths.as_deref();
+        let lengths = lengths.map(|lengths| Tensor::from_slice(context, lengths, &[lengths.len()]));
+        let make_double = || -> Result<Double> {
+            Ok(Double {
+                grad_grad_input: tensor(&reversed(&case.grad_output))?,
+                grad_grad_output: tensor(&poison)?,
+            })
+        };
+        let double = double.then(make_double).transpose()?;
         Ok(Self {
             plan: Plan::of_dtype(
                 context,
@@ -204,8 +359,19 @@ impl Set {
             output: tensor(&poison)?,
             grad_output: tensor(&case.grad_output)?,
             grad_input: tensor(&poison)?,
+            residual: given(&case.residual)?,
+            residual_output: beside(before)?,
+            grad_residual_output: given(&case.grad_residual_output)?,
+            grad_residual: beside(!before)?,
+            lengths: lengths.transpose()?,
+            double,
         })
     }
+}
+
+/// Other values of the same kind.
+fn reversed(values: &[f32]) -> Vec<f32> {
+    values.iter().rev().copied().collect()
 }
 
 /// An element that is not written shows, and the first use does not find memory that wgpu has yet to clear.
@@ -216,8 +382,8 @@ fn poisoned(context: &Context, shape: &[usize]) -> Result<Tensor> {
 fn state(case: &Case) -> State {
     State {
         shape: case.norm.parameter_shape(),
-        weight: case.weight.clone(),
-        bias: case.bias.clone(),
+        weight: case.weight.clone().filter(|_| !case.norm.per_sample()),
+        bias: case.bias.clone().filter(|_| !case.norm.per_sample()),
         running_mean: case.running_mean.clone(),
         running_var: case.running_var.clone(),
         num_batches_tracked: Some(case.num_batches_tracked.into())

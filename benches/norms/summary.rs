@@ -17,6 +17,8 @@ pub(crate) struct Row {
     pub(crate) op: &'static str,
     pub(crate) pass: Pass,
     pub(crate) shape: String,
+    /// It stands in the chart.
+    pub(crate) is_plain: bool,
     bytes: u64,
     gpu: Option<f64>,
     copy: Option<f64>,
@@ -116,6 +118,7 @@ impl Saved {
                     copy: median("copy")?,
                     cpu: median("cpu")?,
                     share_of_copy: beside.median(problem, pass),
+                    is_plain: problem.is_plain(),
                     shape,
                 };
                 if row.gpu.or(row.copy).or(row.cpu).is_some() {
@@ -164,12 +167,12 @@ pub(crate) fn write(
 
 fn print_rows(rows: &[Row]) {
     println!(
-        "\n{:13} {:8} {:>16} {:>9} {:>8} {:>9} {:>7}",
+        "\n{:13} {:15} {:>25} {:>9} {:>8} {:>9} {:>7}",
         "op", "pass", "shape", "ms", "GB/s", "% of copy", "× cpu"
     );
     for row in rows {
         println!(
-            "{:13} {:8} {:>16} {:>9} {:>8} {:>9} {:>7}",
+            "{:13} {:15} {:>25} {:>9} {:>8} {:>9} {:>7}",
             row.op,
             row.pass.name(),
             row.shape,
@@ -200,7 +203,7 @@ fn print_first_uses(first_uses: &[FirstUse]) {
         "\nfirst use of a plan: recorded, compiled, submitted and waited for; the second for comparison"
     );
     println!(
-        "{:13} {:8} {:>16} {:>9} {:>9} {:>9}",
+        "{:13} {:8} {:>25} {:>9} {:>9} {:>9}",
         "op", "mode", "shape", "pipelines", "1st ms", "2nd ms"
     );
     for first_use in first_uses {

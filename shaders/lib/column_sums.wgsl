@@ -1,7 +1,7 @@
 // The two sums of each column that a lane has, over its rows.
 
-var<private> column_gradient: array<Value, HELD>;
-var<private> column_product: array<Value, HELD>;
+var<private> column_gradient: array<OfPartner, HELD>;
+var<private> column_product: array<OfPartner, HELD>;
 
 fn store_columns(workgroup: u32) {
     let task = task_at(workgroup, 0u);

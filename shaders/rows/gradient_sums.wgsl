@@ -23,8 +23,8 @@ fn add_row(task: Task) {
             if (AFFINE_OF_ROW) {
                 gradient *= affine.weight;
             }
-            column_gradient[k] += gradient;
-            column_product[k] += gradient * x_hat;
+            column_gradient[k] += of_partner(gradient);
+            column_product[k] += of_partner(gradient * x_hat);
             cursor = advance(cursor);
         }
     }

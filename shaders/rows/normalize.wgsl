@@ -4,6 +4,7 @@ fn run(workgroup: u32) {
     let task = task_at(workgroup, 0u);
     hold_centering(task);
     hold_affine(task);
+    keep_columns(task);
     for (var row = 0u; row < params.chunk; row += 1u) {
         normalize_row(task_at(workgroup, row));
     }
@@ -15,6 +16,16 @@ fn normalize_row(task: Task) {
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < task.vectors) {
             normalize_vector(k, cursor, held_centering[k], affine_again(k, cursor));
+            cursor = advance(cursor);
+        }
+    }
+}
+
+fn keep_columns(task: Task) {
+    var cursor = cursor_at(task);
+    for (var k = 0u; k < HELD; k += 1u) {
+        if (k < task.vectors) {
+            keep_moments(group_of_column(task, cursor), task.row == 0u);
             cursor = advance(cursor);
         }
     }

@@ -30,6 +30,12 @@ const GRAD_OUTPUT: SlotUse = slot(Slot::GradOutput, Access::Read, Element::Data)
 const GRAD_INPUT: SlotUse = slot(Slot::GradInput, Access::Write, Element::Data);
 const GRAD_GRAD_INPUT: SlotUse = slot(Slot::GradGradInput, Access::Read, Element::Data);
 
+// The running statistics of a channel where a launch that has its statistics takes these in.
+const RUNNING_MEAN: SlotUse = optional(Slot::RunningMean, Access::ReadWrite, Element::Item, "");
+const RUNNING_VAR: SlotUse = optional(Slot::RunningVar, Access::ReadWrite, Element::Item, "");
+const NUM_BATCHES_TRACKED: SlotUse =
+    optional(Slot::NumBatchesTracked, Access::ReadWrite, Element::U32, "");
+
 /// In the place of weight and bias, where the two would be one binding too many.
 const AFFINE: SlotUse = optional(Slot::Affine, Access::Read, Element::Channel, "1.0");
 
@@ -64,6 +70,9 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     STATISTICS_OUT,
                     RESIDUAL,
                     RESIDUAL_OUTPUT,
+                    RUNNING_MEAN,
+                    RUNNING_VAR,
+                    NUM_BATCHES_TRACKED,
                 ]
             }
         }
@@ -85,6 +94,9 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     optional(Slot::Merged, Write, Partial, ""),
                     optional(Slot::Statistics, Write, Item, ""),
                     optional(Slot::Exported, Write, Item, ""),
+                    RUNNING_MEAN,
+                    RUNNING_VAR,
+                    NUM_BATCHES_TRACKED,
                 ]
             }
         }
@@ -92,22 +104,17 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
             const {
                 &[
                     INPUT,
-                    STATISTICS_IN,
+                    // Written in evaluation, for a backward pass.
+                    slot(Slot::Statistics, ReadWrite, Item),
+                    optional(Slot::RunningMean, Read, Item, ""),
+                    optional(Slot::RunningVar, Read, Item, ""),
                     WEIGHT,
                     BIAS,
+                    AFFINE,
                     OUTPUT,
                     RESIDUAL,
                     RESIDUAL_OUTPUT,
                     LENGTHS,
-                ]
-            }
-        }
-        Kernel::RunningMoments => {
-            const {
-                &[
-                    slot(Slot::RunningMean, Read, F32),
-                    slot(Slot::RunningVar, Read, F32),
-                    STATISTICS_OUT,
                 ]
             }
         }

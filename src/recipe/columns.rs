@@ -24,8 +24,10 @@ impl<'a> Jobs<'a> {
         caps: &'a Caps,
         (resident, by_channel): (bool, bool),
     ) -> Result<Self> {
-        let layout = Layout::of(&problem.groups);
-        let vectors = layout.vectors(&problem.groups);
+        let view = View::of_groups(problem, caps);
+        let walk = view.of(problem);
+        let layout = Layout::of(&walk);
+        let vectors = layout.vectors(&walk);
         let part_vectors = if resident {
             vectors
         } else {
@@ -34,9 +36,13 @@ impl<'a> Jobs<'a> {
         let tile = strategy::tile(layout, part_vectors, Load::Backward, caps);
         let held = strategy::held(part_vectors.div_ceil(tile.lanes));
         let chunk = if by_channel {
-            strategy::summed_chunk(&problem.groups, SUMS_BYTES, held)
+            let rows = Walk {
+                run_length: problem.channels.items,
+                ..walk
+            };
+            strategy::summed_chunk(&rows, SUMS_BYTES, held)
         } else {
-            strategy::column_chunk(&problem.groups, vectors.div_ceil(part_vectors))
+            strategy::column_chunk(&walk, vectors.div_ceil(part_vectors))
         };
         let columns = Columns {
             layout,
@@ -48,7 +54,7 @@ impl<'a> Jobs<'a> {
             chunk,
             by_channel,
         };
-        columns.jobs(problem, caps, View::Groups)
+        columns.jobs(problem, caps, view)
     }
 
     /// Columns that are groups, row by row.
@@ -56,12 +62,20 @@ impl<'a> Jobs<'a> {
         let walk = View::Rows.of(problem);
         let layout = Layout::of(&walk);
         let tile = strategy::row_tile(caps);
+        let vectors = layout.vectors(&walk);
+        // No more text than narrow rows need.
+        let of_row = vectors.div_ceil(tile.lanes).next_power_of_two();
         // Blocks of eight rows, which are kept for a second pass over them; else a row after the other.
         let (columns, held, of_lane) = match for_what {
-            ByRows::Statistics => (4, 32, 4),
-            ByRows::Sums | ByRows::Elements => (1, 8, 8),
+            ByRows::Statistics => {
+                let columns = of_row.min(4);
+                (columns, 8 * columns, columns)
+            }
+            ByRows::Sums | ByRows::Elements => {
+                let held = of_row.min(8);
+                (1, held, held)
+            }
         };
-        let vectors = layout.vectors(&walk);
         let part_vectors = vectors.min(tile.lanes * of_lane);
         // The rows of a block, and what they are summed up to.
         let rows = Walk {

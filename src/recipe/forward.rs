@@ -7,9 +7,9 @@ use super::{Recipe, STATISTICS_BYTES, Step, lengths};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Problem, Residual, RunningUpdate};
-use crate::kernel::{Kernel, Slot};
+use crate::kernel::{Kernel, MOST_SLOTS, Slot};
 use crate::params::Params;
-use crate::source::Slots;
+use crate::source::{Slots, bound_slots};
 use crate::strategy::{self, Load, Strategy};
 
 pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -> Result<Recipe> {
@@ -19,12 +19,6 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
     };
     let mut recipe = Recipe::new(strategy);
     if !problem.batch_statistics {
-        recipe.steps.push(channel_step(
-            problem,
-            caps,
-            (Kernel::RunningMoments, problem.groups.items),
-            false,
-        ));
         normalize(&mut recipe, problem, caps, forced)?;
         return Ok(recipe);
     }
@@ -41,10 +35,45 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
             .steps
             .extend(steps.map(|step| activated(problem, step)));
     }
-    if let Some(update) = problem.running {
+    if let Some(update) = problem.running
+        && !updates_running(&mut recipe, problem, update)
+    {
         update_running(&mut recipe, problem, caps, update)?;
     }
     Ok(recipe)
+}
+
+/// Lets the launches that find the statistics of each channel update the running ones with them, if they can: with a momentum, as the
+/// number of batches may not change while others read it; not from statistics of several groups; and not with a binding too many.
+fn updates_running(recipe: &mut Recipe, problem: &Problem, update: RunningUpdate) -> bool {
+    let Some(momentum) = update.momentum else {
+        return false;
+    };
+    if problem.groups.items != update.channels || problem.lengths.is_some() {
+        return false;
+    }
+    let with_running = |step: &Step| {
+        let mut variant = step.variant;
+        for slot in Slot::RUNNING {
+            variant.optional = variant.optional.with(slot);
+        }
+        variant
+    };
+    let finds = |step: &&mut Step| {
+        let merges = step.kernel == Kernel::MergeStatistics;
+        step.kernel == Kernel::NormalizeGroups
+            || merges && step.variant.optional.contains(Slot::Statistics)
+    };
+    let fits =
+        |step: &Step| bound_slots(step.kernel, &with_running(step)).count() <= MOST_SLOTS as usize;
+    if !recipe.steps.iter_mut().filter(finds).all(|step| fits(step)) {
+        return false;
+    }
+    for step in recipe.steps.iter_mut().filter(finds) {
+        step.variant = with_running(step);
+        step.params.momentum = momentum;
+    }
+    true
 }
 
 /// Statistics of each group in parts, merged into `to`.
@@ -86,7 +115,11 @@ pub(super) fn normalize(
         Jobs::in_parts(problem, caps, view, forced)?
     };
     let after = problem.residual == Some(Residual::After);
-    let optional = affine_slots(problem).with_if(after, Slot::Residual);
+    let evaluates = !problem.batch_statistics;
+    let optional = affine_slots(problem)
+        .with_if(after, Slot::Residual)
+        .with_if(evaluates, Slot::RunningMean)
+        .with_if(evaluates, Slot::RunningVar);
     recipe
         .steps
         .extend(jobs.steps(Kernel::Normalize, optional).map(|step| {

@@ -19,6 +19,8 @@ pub(super) enum View {
     Groups,
     /// The runs that groups consist of.
     Runs,
+    /// Groups that are columns, four beside each other at a time.
+    Fours,
     /// The rows that groups are columns of.
     Rows,
     Channels,
@@ -89,8 +91,10 @@ impl<'a> Jobs<'a> {
         load: Load,
         strategy: Strategy,
     ) -> Result<Self> {
-        let layout = Layout::of(&problem.groups);
-        let vectors = layout.vectors(&problem.groups);
+        let view = View::of_groups(problem, caps);
+        let walk = view.of(problem);
+        let layout = Layout::of(&walk);
+        let vectors = layout.vectors(&walk);
         let tile = strategy::tile(layout, vectors, load, caps);
         let lane_vectors = vectors.div_ceil(tile.lanes);
         let resident = strategy == Strategy::Resident;
@@ -119,7 +123,7 @@ impl<'a> Jobs<'a> {
         let job = |slice: Slice| Job {
             first: slice.first,
             elements: slice.elements,
-            walk: slice.groups,
+            walk: view.of_slice(&slice),
             layout,
             tile,
             parts: 1,
@@ -131,12 +135,12 @@ impl<'a> Jobs<'a> {
             chunk,
             blocks: None,
             by_channel: false,
-            hold_affine: resident && chunk > 1 && problem.groups.same_partners(),
+            hold_affine: resident && chunk > 1 && strategy::same_partners(problem, caps),
         };
         Ok(Self {
             problem,
             caps,
-            view: View::Groups,
+            view,
             jobs: slices.into_iter().map(job).collect(),
             parts: 1,
         })
@@ -197,12 +201,11 @@ impl<'a> Jobs<'a> {
     pub(super) fn partials(&self) -> u32 {
         let by_channel = self.jobs.iter().all(|job| job.by_channel);
         let groups = &self.problem.groups;
-        let items = if self.view == View::Rows {
-            groups.items * groups.run_length
-        } else if by_channel {
-            self.problem.channels.items
-        } else {
-            self.view.of(self.problem).items
+        let items = match self.view {
+            View::Rows => groups.items * groups.run_length,
+            _ if by_channel => self.problem.channels.items,
+            View::Fours => groups.items,
+            view => view.of(self.problem).items,
         };
         items * self.parts
     }
@@ -217,7 +220,8 @@ impl<'a> Jobs<'a> {
     fn step(&self, job: &Job, kernel: Kernel, optional: Slots) -> Step {
         let (walk, layout) = (job.walk, job.layout);
         let (params, partner_vector) = walk_params(self.problem, &walk, layout, job.tile);
-        let (by_rows, p) = (self.view == View::Rows, walk.partner);
+        let (by_rows, fours) = (self.view == View::Rows, self.view == View::Fours);
+        let p = walk.partner;
         let groups = &self.problem.groups;
         let columns_per_group = if by_rows { groups.run_length } else { 1 };
         let grouped_columns = columns_per_group > 1;
@@ -254,7 +258,8 @@ impl<'a> Jobs<'a> {
             first_partial: job.first_part * per_part + blocks.first * params.partner_modulus,
             part_vectors: job.part_vectors,
             base: base / layout.vector,
-            groups: match partner_vector && (groups_differ || by_rows && !grouped_columns) {
+            groups: match fours || partner_vector && (groups_differ || by_rows && !grouped_columns)
+            {
                 true => groups.items / layout.vector,
                 false => groups.items,
             },
@@ -270,7 +275,7 @@ impl<'a> Jobs<'a> {
             variant: Variant {
                 tile: job.tile,
                 vector: layout.vector,
-                packed: by_rows,
+                packed: by_rows || fours,
                 by_rows,
                 row_blocks: by_rows && (all_items > params.partner_modulus || affine_of_row),
                 affine_of_row,
@@ -285,7 +290,9 @@ impl<'a> Jobs<'a> {
                 runs_share_partners: p.runs_per_partner > 1,
                 hold_affine: job.hold_affine,
                 partner_vector: partner_vector && !affine_of_row,
-                partner_constant: p.is_constant() || !(self.problem.weight || self.problem.bias),
+                partner_constant: p.is_constant()
+                    || fours && p.per_run == 0
+                    || !(self.problem.weight || self.problem.bias),
                 items_are_groups: self.view != View::Channels,
                 centered: self.problem.centered,
                 batch_statistics: self.problem.batch_statistics,
@@ -318,9 +325,19 @@ impl<'a> Jobs<'a> {
 }
 
 impl View {
+    /// Of launches that take whole groups, or parts of them by columns of the tensor.
+    pub(super) fn of_groups(problem: &Problem, caps: &Caps) -> Self {
+        if strategy::in_fours(problem, caps).is_some() {
+            Self::Fours
+        } else {
+            Self::Groups
+        }
+    }
+
     pub(super) const fn of(self, problem: &Problem) -> Walk {
         match self {
             Self::Groups => problem.groups,
+            Self::Fours => fours_of(problem.groups),
             Self::Runs => runs_of(problem.groups),
             Self::Rows => rows_of(problem.groups),
             Self::Channels => problem.channels,
@@ -330,6 +347,7 @@ impl View {
     pub(super) const fn of_slice(self, slice: &Slice) -> Walk {
         match self {
             Self::Groups => slice.groups,
+            Self::Fours => fours_of(slice.groups),
             Self::Runs => runs_of(slice.groups),
             Self::Rows => rows_of(slice.groups),
             Self::Channels => slice.channels,
@@ -341,6 +359,14 @@ impl View {
 const fn runs_of(groups: Walk) -> Walk {
     match groups.by_runs() {
         Some(runs) => runs,
+        None => groups,
+    }
+}
+
+/// Groups that are columns, in fours; else one by one.
+const fn fours_of(groups: Walk) -> Walk {
+    match groups.in_fours() {
+        Some(fours) => fours,
         None => groups,
     }
 }

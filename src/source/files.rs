@@ -1,7 +1,7 @@
 //! The WGSL files of a kernel variant.
 
 use super::{Team, Variant};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Slot};
 
 macro_rules! file {
     ($name:literal) => {
@@ -19,11 +19,8 @@ pub(super) fn of(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
     };
     let of_statistics = matches!(
         kernel,
-        Kernel::NormalizeGroups
-            | Kernel::Statistics
-            | Kernel::MergeStatistics
-            | Kernel::RunningMoments
-    );
+        Kernel::NormalizeGroups | Kernel::Statistics | Kernel::MergeStatistics
+    ) || kernel == Kernel::Normalize && !variant.batch_statistics;
     let (partial, shuffle) = if of_statistics {
         (file!("lib/statistics"), file!("lib/shuffle_statistics"))
     } else if kernel == Kernel::DoubleSums {
@@ -69,6 +66,11 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         file!("lib/backward_alone"),
         file!("lib/backward_surrounded"),
     );
+    let [centering, evaluated] = of_normalize(variant);
+    let running = match variant.optional.contains(Slot::RunningMean) {
+        true => file!("lib/running_updated"),
+        false => file!("lib/running_untouched"),
+    };
     if variant.by_rows {
         return rows(kernel, variant, forward, backward);
     }
@@ -88,6 +90,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             again,
             affine,
             normalize,
+            running,
             file!("normalize_groups"),
         ],
         Kernel::Statistics => vec![
@@ -99,11 +102,14 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             statistics,
             file!("statistics"),
         ],
-        Kernel::MergeStatistics => vec![file!("lib/moments"), file!("merge_statistics")],
+        Kernel::MergeStatistics => {
+            vec![file!("lib/moments"), running, file!("merge_statistics")]
+        }
         Kernel::Normalize => vec![
             forward,
             file!("lib/centering"),
-            file!("lib/saved_centering"),
+            centering,
+            evaluated,
             file!("lib/affine"),
             file!("lib/normalize_vector"),
             again,
@@ -111,7 +117,6 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             normalize,
             file!("normalize"),
         ],
-        Kernel::RunningMoments => vec![file!("lib/moments"), file!("running_moments")],
         Kernel::UpdateRunning => vec![in_lengths(
             file!("update_running_lengths"),
             file!("update_running"),
@@ -194,6 +199,15 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
     }
 }
 
+/// Where a launch that normalizes has the moments from.
+const fn of_normalize(variant: &Variant) -> [&'static str; 2] {
+    if variant.batch_statistics {
+        [file!("lib/saved_centering"), file!("lib/moments_saved")]
+    } else {
+        [file!("lib/moments"), file!("lib/running_centering")]
+    }
+}
+
 /// Those of a walk by rows.
 fn rows(
     kernel: Kernel,
@@ -203,6 +217,16 @@ fn rows(
 ) -> Vec<&'static str> {
     let mut files = match kernel {
         Kernel::Statistics => vec![forward, file!("lib/held_statistics"), file!("lib/columns")],
+        Kernel::Normalize => {
+            let [centering, evaluated] = of_normalize(variant);
+            vec![
+                file!("lib/centering"),
+                centering,
+                evaluated,
+                file!("lib/column_centering"),
+                file!("lib/affine"),
+            ]
+        }
         _ => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),

@@ -106,13 +106,16 @@ pub(super) fn constants(variant: &Variant) -> String {
     let bits = if item == "f32" { "u32" } else { "vec4u" };
     let sums = if item == "f32" { "vec2f" } else { "mat2x4f" };
     let element = if variant.vector == 1 { "v" } else { "v[i]" };
+    // What each element of a vector adds to its partner: four in one vector, or one for all.
+    let sum = "(v.x + v.y) + (v.z + v.w)";
+    let [of_partner, summed] =
+        match variant.vector == 1 || variant.partner_vector || variant.by_rows {
+            true => ["Value", "v"],
+            false => ["f32", sum],
+        };
     let [total, largest, first] = match (variant.vector, variant.packed) {
         (1, _) | (_, true) => ["v", "v", "v"],
-        _ => [
-            "(v.x + v.y) + (v.z + v.w)",
-            "max(max(v.x, v.y), max(v.z, v.w))",
-            "v.x",
-        ],
+        _ => [sum, "max(max(v.x, v.y), max(v.z, v.w))", "v.x"],
     };
     let _ = write!(
         text,
@@ -120,7 +123,9 @@ pub(super) fn constants(variant: &Variant) -> String {
          fn total(v: Value) -> Item {{ return {total}; }}\n\
          fn largest_of(v: Value) -> Item {{ return {largest}; }}\n\
          fn first_of(v: Value) -> Item {{ return {first}; }}\n\
-         fn element_of(v: Value, i: u32) -> f32 {{ return {element}; }}\n"
+         fn element_of(v: Value, i: u32) -> f32 {{ return {element}; }}\n\
+         alias OfPartner = {of_partner};\n\
+         fn of_partner(v: Value) -> OfPartner {{ return {summed}; }}\n"
     );
     if variant.lengths {
         let [indices, valid, from_0] = match variant.vector {
@@ -149,6 +154,7 @@ pub(super) fn accessors(
         Element::Channel if variant.partner_vector && variant.items_are_groups => {
             ("Value", "Value")
         }
+        Element::Channel if slot.access == Access::Write => ("f32", "f32"),
         Element::Channel => ("f32", "Value"),
         Element::Item
             if matches!(slot.slot, Slot::Statistics | Slot::Sums) && variant.groups_differ() =>
@@ -156,7 +162,7 @@ pub(super) fn accessors(
             ("Value", "Value")
         }
         // One group for all elements of a vector of columns.
-        Element::Item if variant.grouped_columns && slot.access == Access::Read => ("f32", "Item"),
+        Element::Item if variant.grouped_columns && slot.access != Access::Write => ("f32", "Item"),
         Element::Item => ("Item", "Item"),
         Element::F32 => ("f32", "f32"),
         Element::Partial => ("Partial", "Partial"),

@@ -71,7 +71,7 @@ fn covers(norm: &Norm, problem: &Problem, shape: &[usize], recipe: &Recipe, caps
             within_limits(step, caps);
         }
         match steps[0].kernel {
-            Kernel::RunningMoments | Kernel::UpdateRunning | Kernel::PackAffine => {}
+            Kernel::UpdateRunning | Kernel::PackAffine => {}
             Kernel::MergeStatistics | Kernel::MergeSums => steps.iter().for_each(merges_all),
             _ => walks_all(norm, shape, problem, steps, caps),
         }
@@ -121,6 +121,8 @@ fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], ca
                     unit * (found.group * step.params.partner_modulus + found.partner),
                     unit * found.partner,
                 ],
+                // Groups in fours: that of the vector's first element.
+                variant if variant.packed => [4 * found.group, unit * found.partner],
                 _ => [found.group, unit * found.partner],
             };
             assert_eq!(named, [item, partner], "{step:#?}");
@@ -221,7 +223,6 @@ fn within_limits(step: &Step, caps: &Caps) {
     let end = u64::from(p.parts) * u64::from(p.part_vectors);
     assert!(end < 1 << 32, "{step:#?}");
     let iterations = match step.kernel {
-        Kernel::RunningMoments => 1,
         Kernel::UpdateRunning => p.items.div_ceil(tile.teams),
         // One per partial and one per block.
         // For each value those that search 1,025 edges; and the counters.
