@@ -85,6 +85,17 @@ impl Slots {
     }
 }
 
+/// At which positions of their sample, along which that has a length, the elements of a vector are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Positions {
+    /// All at one.
+    Same,
+    /// Each at the next.
+    Neighbouring,
+    /// Each at any.
+    Any,
+}
+
 /// All that distinguishes the text of two shaders of one kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Variant {
@@ -140,6 +151,8 @@ pub struct Variant {
     pub storage: Storage,
     /// Samples end where their lengths say, in kernels that must know.
     pub lengths: bool,
+    /// Where the elements of a vector are then.
+    pub positions: Positions,
     /// Optional slots that are there.
     pub optional: Slots,
 }

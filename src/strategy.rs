@@ -124,11 +124,13 @@ fn cpu_tile(layout: Layout, vectors: u32, caps: &Caps) -> Tile {
 }
 
 /// Items that a team takes, one after the other. A workgroup costs 0.1 µs on lavapipe, as much as 500 elements: it gets 32,768,
-/// so that loading what all items share does not count either. GPUs have enough workgroups in flight.
-pub(crate) fn chunk(layout: Layout, tile: Tile, vectors: u32, caps: &Caps) -> u32 {
+/// so that loading what all items share does not count either. But lavapipe gives each core as many workgroups, in order, so that a last
+/// chunk of fewer items leaves one waiting: 16 chunks at least. GPUs have enough workgroups in flight.
+pub(crate) fn chunk(layout: Layout, tile: Tile, (items, vectors): (u32, u32), caps: &Caps) -> u32 {
     let per_workgroup = tile.teams * vectors.max(1) * layout.vector;
     if caps.cpu {
-        largest_power_of_two((32_768 / per_workgroup).clamp(1, 64))
+        let most = 64.min(items / tile.teams / 16).max(1);
+        largest_power_of_two((32_768 / per_workgroup).clamp(1, most))
     } else {
         1
     }

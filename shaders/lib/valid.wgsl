@@ -4,9 +4,12 @@ fn valid_at(at: u32) -> Valid {
     let first = at * VECTOR + params.first_element;
     // A vector is of one sample.
     let length = load_lengths(first / params.sample_elements);
-    var position = Indices(first / params.position_stride % params.positions);
-    if (params.position_stride % VECTOR != 0u) {
-        position = (FROM_0 + first) / params.position_stride % params.positions;
+    if (SAME_POSITION) {
+        return Indices(first / params.position_stride % params.positions) < Indices(length);
     }
-    return position < Indices(length);
+    // A division costs as much as two loads on CPUs.
+    if (NEIGHBOURING_POSITIONS) {
+        return FROM_0 + first % params.positions < Indices(length);
+    }
+    return (FROM_0 + first) / params.position_stride % params.positions < Indices(length);
 }

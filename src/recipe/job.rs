@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::geometry::{Problem, Slice, Walk};
 use crate::kernel::Kernel;
 use crate::params::Params;
-use crate::source::{Slots, Storage, Tile, Variant};
+use crate::source::{Positions, Slots, Storage, Tile, Variant};
 use crate::strategy::{self, Layout, Load, Strategy};
 
 /// Which of the two views of a tensor a launch walks.
@@ -119,7 +119,7 @@ impl<'a> Jobs<'a> {
         } else {
             strategy::block(layout)
         };
-        let chunk = strategy::chunk(layout, tile, vectors, caps);
+        let chunk = strategy::chunk(layout, tile, (walk.items, vectors), caps);
         let job = |slice: Slice| Job {
             first: slice.first,
             elements: slice.elements,
@@ -181,7 +181,7 @@ impl<'a> Jobs<'a> {
                 held: strategy::block(layout),
                 columns: 1,
                 resident: false,
-                chunk: strategy::chunk(layout, tile, part_vectors, caps),
+                chunk: strategy::chunk(layout, tile, (walk.items, part_vectors), caps),
                 blocks: None,
                 by_channel: false,
                 hold_affine: false,
@@ -301,6 +301,7 @@ impl<'a> Jobs<'a> {
                 activation: Activation::None,
                 storage: Storage::of(self.problem.dtype, self.caps),
                 lengths: false,
+                positions: Positions::Any,
                 optional,
             },
             params,

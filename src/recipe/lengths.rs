@@ -3,8 +3,9 @@
 
 use super::Recipe;
 use crate::error::{Error, Result};
-use crate::geometry::Problem;
+use crate::geometry::{Lengths, Problem};
 use crate::kernel::{Kernel, Slot};
+use crate::source::Positions;
 use crate::strategy::{MAX_ITERATIONS, Strategy};
 
 /// The strategy instead of `asked`.
@@ -40,6 +41,17 @@ fn few(what: &str, needed: u64) -> Result<()> {
     })
 }
 
+/// Vectors of `vector` elements begin at multiples of these.
+const fn positions(lengths: Lengths, vector: u32) -> Positions {
+    if lengths.position_stride.is_multiple_of(vector) {
+        Positions::Same
+    } else if lengths.position_stride == 1 && lengths.positions.is_multiple_of(vector) {
+        Positions::Neighbouring
+    } else {
+        Positions::Any
+    }
+}
+
 impl Recipe {
     /// Tells the launches where samples end, if they have lengths.
     pub(super) fn end_samples(&mut self, problem: &Problem) -> Result<()> {
@@ -67,6 +79,7 @@ impl Recipe {
                     2 * own + u64::from(lengths.samples_per_group),
                 )?;
             }
+            step.variant.positions = positions(lengths, step.variant.vector);
             step.variant.lengths = reads || step.kernel == Kernel::MergeStatistics;
             step.variant.optional = optional.with_if(reads, Slot::Lengths);
             if step.kernel == Kernel::GradInput {

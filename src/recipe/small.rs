@@ -7,7 +7,7 @@ use crate::caps::Caps;
 use crate::geometry::{Lengths, Partner, Problem, Walk};
 use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
-use crate::source::{Slots, Storage, Team, Tile, Variant};
+use crate::source::{Positions, Slots, Storage, Team, Tile, Variant};
 use crate::strategy::{self, Layout, Load};
 
 /// What a launch merges: partial results in planes of a number per item, one plane per part.
@@ -139,6 +139,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         activation: Activation::None,
         storage: Storage::F32,
         lengths: false,
+        positions: Positions::Any,
         optional,
     }
 }

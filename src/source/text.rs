@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Team, Tile, Variant};
+use super::{Positions, Team, Tile, Variant};
 use crate::activation::Activation;
 use crate::kernel::{Access, Element, Slot, SlotUse};
 
@@ -92,6 +92,11 @@ pub(super) fn constants(variant: &Variant) -> String {
         ("CUMULATIVE", variant.cumulative),
         ("ACTIVATED", variant.activation != Activation::None),
         ("LENGTHS", variant.lengths),
+        ("SAME_POSITION", variant.positions == Positions::Same),
+        (
+            "NEIGHBOURING_POSITIONS",
+            variant.positions == Positions::Neighbouring,
+        ),
     ];
     let mut text = String::new();
     for (name, value) in numbers {
