@@ -78,6 +78,8 @@ pub(crate) struct Problem {
     pub(crate) lengths: bool,
     /// The second derivative alone.
     pub(crate) double: bool,
+    /// As one rank of synchronized batch norm.
+    pub(crate) sync: bool,
 }
 
 impl Problem {
@@ -89,6 +91,7 @@ impl Problem {
             residual: false,
             lengths: false,
             double: false,
+            sync: false,
         }
     }
 
@@ -121,6 +124,7 @@ impl Problem {
             named(self.residual, "residual"),
             activation,
             named(self.lengths, "lengths"),
+            named(self.sync, "sync"),
         ];
         features.into_iter().flatten().collect()
     }
@@ -181,7 +185,8 @@ pub(crate) fn problems(fraction: usize) -> Vec<Problem> {
     }
     problems.extend(features());
     for problem in &mut problems {
-        problem.shape[0] = (problem.shape[0] / fraction).max(2);
+        let least = 2 * problem.norm.virtual_batch_size().unwrap_or(1);
+        problem.shape[0] = (problem.shape[0] / fraction).max(least);
     }
     problems
 }
@@ -245,6 +250,10 @@ fn features() -> Vec<Problem> {
         per_sample(sentences()),
         lengths(Problem::new(BatchNorm::new(64), &[32, 64, 3136])),
         lengths(sentences()),
+        Problem {
+            sync: true,
+            ..images()
+        },
         double(images()),
         double(layer([4096, 768])),
         double(rms([4096, 768])),

@@ -13,6 +13,7 @@ use wgpu_norm::{
 
 use super::cases::{Pass, Problem};
 use super::machine::Machine;
+use super::shard::Shard;
 use super::timer::Timer;
 use crate::Result;
 
@@ -49,6 +50,8 @@ struct Set {
     lengths: Option<Tensor>,
     /// Of the second derivative.
     double: Option<Double>,
+    /// Of synchronized batch norm.
+    shard: Option<Shard>,
 }
 
 /// Gradient of `grad_input`, and that of `grad_output`.
@@ -77,7 +80,7 @@ impl Gpu {
         case: &Case,
         sets: usize,
     ) -> Result<(Self, FirstUse)> {
-        let gpu = Self::new(&machine.context, case, sets, problem.double)?;
+        let gpu = Self::new(&machine.context, problem, case, sets)?;
         let first_use = gpu.first_use(problem, case)?;
         let context = gpu.layer.context();
         if problem.double {
@@ -92,7 +95,13 @@ impl Gpu {
         for (set, tensors) in gpu.sets.iter().enumerate() {
             gpu.run_once(case, set)?;
             for (name, tensor) in gpu.results(case, tensors) {
-                if Some(&tensor.to_vec()?) != want.get(name) {
+                let (got, want) = (tensor.to_vec()?, want.get(name));
+                // Ranks merge in f64.
+                let same = match want {
+                    Some(want) if problem.sync => relative_error(&got, &wide(want)) < TOLERANCE,
+                    want => want == Some(&got),
+                };
+                if !same {
                     return Err(format!("{name} is not the one that was verified").into());
                 }
             }
@@ -101,7 +110,12 @@ impl Gpu {
     }
 
     /// In a context of its own, which has no pipelines yet.
-    pub(crate) fn new(context: &Context, case: &Case, sets: usize, double: bool) -> Result<Self> {
+    pub(crate) fn new(
+        context: &Context,
+        problem: &Problem,
+        case: &Case,
+        sets: usize,
+    ) -> Result<Self> {
         let context = &Context::from_wgpu(context.device().clone(), context.queue().clone())?;
         let layer = Layer::new(context, case.norm.clone())?;
         layer.load_state(&state(case))?;
@@ -117,9 +131,9 @@ impl Gpu {
         };
         let weight = parameter(layer.weight(), &case.weight)?;
         let bias = parameter(layer.bias(), &case.bias)?;
-        let sets = (0..sets).map(|_| Set::new(context, case, double));
+        let sets = (0..sets).map(|_| Set::new(context, case, problem.double));
         let sets = sets.collect::<Result<Vec<Set>>>()?;
-        Ok(Self {
+        let mut gpu = Self {
             statistics: poisoned(context, &sets[0].plan.statistics_shape())?,
             grad_weight: like(&weight)?,
             grad_bias: like(&bias)?,
@@ -128,7 +142,18 @@ impl Gpu {
             layer,
             sets,
             turn: Cell::default(),
-        })
+        };
+        if problem.sync {
+            let shard = |set| {
+                let (forward, backward) = (gpu.forward_tensors(set), gpu.backward_tensors(set));
+                Shard::new(context, case, &forward, &backward)
+            };
+            let shards = gpu.sets.iter().map(shard).collect::<Result<Vec<Shard>>>()?;
+            for (set, shard) in gpu.sets.iter_mut().zip(shards) {
+                set.shard = Some(shard);
+            }
+        }
+        Ok(gpu)
     }
 
     /// What a run of all passes of the case's mode leaves.
@@ -150,7 +175,6 @@ impl Gpu {
 
     /// Compares the second derivative with the reference.
     fn verify_double(&self, case: &Case) -> Result<()> {
-        let wide = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
         let parameter = |values: &Option<Vec<f32>>| values.as_deref().map(wide);
         let parameters = Parameters {
             weight: parameter(&case.weight),
@@ -193,13 +217,7 @@ impl Gpu {
                 let (Some(got), Some(want)) = (got, want) else {
                     continue;
                 };
-                let length = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>().sqrt();
-                let errors: Vec<f64> = wide(&got.to_vec()?)
-                    .iter()
-                    .zip(want)
-                    .map(|(got, want)| got - want)
-                    .collect();
-                let error = length(&errors) / length(want);
+                let error = relative_error(&got.to_vec()?, want);
                 if error.is_nan() || error > TOLERANCE {
                     return Err(format!("{name} of the second derivative: {error:e}").into());
                 }
@@ -272,7 +290,15 @@ impl Gpu {
     }
 
     fn forward(&self, encoder: &mut wgpu::CommandEncoder, set: &Set) -> Result<()> {
-        let tensors = ForwardTensors {
+        let tensors = self.forward_tensors(set);
+        match &set.shard {
+            Some(shard) => shard.forward(encoder, &tensors),
+            None => Ok(set.plan.forward(encoder, &tensors)?),
+        }
+    }
+
+    fn forward_tensors<'a>(&'a self, set: &'a Set) -> ForwardTensors<'a> {
+        ForwardTensors {
             weight: self.weight.as_ref(),
             bias: self.bias.as_ref(),
             statistics: Some(&self.statistics),
@@ -281,12 +307,19 @@ impl Gpu {
             residual_output: set.residual_output.as_ref(),
             lengths: set.lengths.as_ref(),
             ..ForwardTensors::new(&set.input, &set.output)
-        };
-        Ok(set.plan.forward(encoder, &tensors)?)
+        }
     }
 
     fn backward(&self, encoder: &mut wgpu::CommandEncoder, set: &Set) -> Result<()> {
-        let tensors = BackwardTensors {
+        let tensors = self.backward_tensors(set);
+        match &set.shard {
+            Some(shard) => shard.backward(encoder, &tensors),
+            None => Ok(set.plan.backward(encoder, &tensors)?),
+        }
+    }
+
+    fn backward_tensors<'a>(&'a self, set: &'a Set) -> BackwardTensors<'a> {
+        BackwardTensors {
             weight: self.weight.as_ref(),
             bias: self.bias.as_ref(),
             residual: set
@@ -304,8 +337,7 @@ impl Gpu {
                 &self.statistics,
                 &set.grad_output,
             )
-        };
-        Ok(set.plan.backward(encoder, &tensors)?)
+        }
     }
 
     fn double_backward(&self, encoder: &mut wgpu::CommandEncoder, set: &Set) -> Result<()> {
@@ -365,8 +397,23 @@ impl Set {
             grad_residual: beside(!before)?,
             lengths: lengths.transpose()?,
             double,
+            shard: None,
         })
     }
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|x| f64::from(*x)).collect()
+}
+
+/// Length of the difference over the length of what is wanted.
+fn relative_error(got: &[f32], want: &[f64]) -> f64 {
+    let length = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let mut errors = got
+        .iter()
+        .zip(want)
+        .map(|(&got, want)| f64::from(got) - want);
+    length(&mut errors) / length(&mut want.iter().copied())
 }
 
 /// Other values of the same kind.

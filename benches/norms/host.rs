@@ -68,7 +68,7 @@ pub(crate) fn measure(criterion: &mut Criterion, machine: &Machine, problem: &Pr
 /// After a forward and a backward pass.
 fn warm(machine: &Machine, problem: &Problem) -> Result<Gpu> {
     let case = problem.case(Mode::TRAINING)?;
-    let gpu = Gpu::new(&machine.context, &case, 1, false)?;
+    let gpu = Gpu::new(&machine.context, problem, &case, 1)?;
     gpu.run_once(&case, 0)?;
     Ok(gpu)
 }
