@@ -65,7 +65,7 @@ fn of_few_elements(
     shape: &[usize],
     caps: &Caps,
     mode: Mode,
-    [forward, _]: &[Recipe; 2],
+    passes: &[Recipe; 2],
 ) -> u64 {
     let problem = norm.lower(shape, mode).unwrap().unwrap();
     let slices = problem.slices(caps).unwrap().len() as u32;
@@ -73,7 +73,9 @@ fn of_few_elements(
         ..FEW => bytes * u64::from(walk.items) * u64::from(slices),
         _ => 0,
     };
-    let split = forward.strategy == Reduction::Split;
+    let split = passes
+        .iter()
+        .any(|recipe| recipe.strategy == Reduction::Split);
     few(&problem.groups, if split { 64 } else { 8 }) + few(&problem.channels, 8)
 }
 
