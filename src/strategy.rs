@@ -25,6 +25,10 @@ use crate::source::{Team, Tile};
 /// N is the size of the tensor in bytes. The gradients of weight and bias come with the sums of the groups in batch and instance norm, and in
 /// group norm that is split; on software devices those of layer and RMS norm are summed up in registers on the way. Else they are sums
 /// over channels in a launch of their own, which reads 2N more.
+///
+/// Groups that are columns of the tensor (batch norm of `[N, C]`, norms with channels last, layer norm over the channels) are taken four at a
+/// time on software devices, so that they are loaded as vectors, too. Running statistics of batch norm with a momentum are updated by the launch
+/// that finds those of the batch, and evaluation is one launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Strategy {
