@@ -1,7 +1,7 @@
 //! The strategy ladder: how a walk over items is spread over lanes, teams, workgroups and launches.
 //!
-//! Everything here depends on the shape of one item and on the device, never on the number of items: the order of a
-//! reduction, hence every bit of its result, is the same in a batch of one and of a million.
+//! How an item is reduced depends on its shape and on the device, never on the number of items: the order of a reduction, hence every
+//! bit of its result, is the same in a batch of one and of a million. Their number says only how many of them a workgroup takes.
 
 mod views;
 

@@ -77,8 +77,8 @@ pub(crate) fn summed_chunk(rows: &Walk, bytes: u32, lane_vectors: u32) -> u32 {
 
 /// Whether a tensor whose groups are columns, of the whole of it (batch norm without spatial dimensions) or of each sample (instance norm of
 /// channels last, layer norm over the channels), or several columns (group norm of channels last), is walked row by row, as it lies in memory. A CPU's lane that walks down a column waits for memory at
-/// each step: on lavapipe batch norm of 256x1024 reaches 0.40 of the speed of a copy forward, 0.46 backward and 0.75 in evaluation by rows, 0.24, 0.21 and
-/// 0.35 by columns. Neighbouring lanes of a GPU read rows as well.
+/// each step: on lavapipe batch norm of 256x1024 is 1.7 times as fast forward, 2.2 times backward and 2.1 times in evaluation by rows as by single
+/// columns. Columns that fit the registers are taken [`in_fours`] instead, see [`columns_are_faster`]. Neighbouring lanes of a GPU read rows as well.
 pub(crate) fn by_rows(problem: &Problem, caps: &Caps) -> bool {
     let rows = problem.groups.by_rows();
     let whole = |slices: Vec<Slice>| {
