@@ -5,7 +5,7 @@
     usage: python scripts/generate_cases.py [FOLDER]        (default: tests/cases beside this script's folder)
 
 One safetensors file per case; in FOLDER/surrounded norms with what may surround them (marked * below), and in
-FOLDER/reference lengths and second derivatives (marked +), of which the example `check` reads the former.
+FOLDER/reference lengths, second derivatives, shards and virtual batches (marked +).
 Metadata, all text, with the defaults of a key that is missing:
     op                batch_norm | layer_norm | instance_norm | group_norm | rms_norm
     eps               1e-5
@@ -18,6 +18,8 @@ Metadata, all text, with the defaults of a key that is missing:
     per_sample *      true | false: weight and bias are [N, C] (of layer_norm and rms_norm [N, D]); default false
     zero_centered_weight *  true | false: multiply by 1 + weight; default false
     length_axis +     the dimension along which the samples end after `lengths`
+    ranks +           batch_norm only, such as "3,0,4": samples of each rank, with the statistics of all of them
+    virtual_batch_size +  batch_norm only: samples that are normalized together in training; default all
     activation *      none | relu | leaky_relu (slope 0.01) | silu | gelu (exact) | gelu_tanh | sigmoid | tanh; default none
 Tensors:
     input                           F32, F16, BF16
@@ -240,11 +242,18 @@ def reference_cases():
     yield case("double_backward_channels_first", "layer_norm", (2, 5, 3), channels_first=True, double=True)
     yield case("double_backward_lengths", "batch_norm", (3, 2, 6), lengths=(2, 6, 5), length_axis=2, double=True)
 
+    yield case("ranks", "batch_norm", (7, 3, 5), ranks=(3, 0, 4), momentum=0.3)
+    yield case("ranks_channels_last_residual_relu", "batch_norm", (5, 6, 4), ranks=(1, 4), channels_last=True, residual=True,
+               activation="relu")
+    yield case("virtual_batches", "batch_norm", (6, 3, 5), virtual_batch_size=2, momentum=0.3)
+    yield case("virtual_batches_2d", "batch_norm", (9, 4), virtual_batch_size=3, momentum=None)
+
 
 def build(name, op, shape, training, affine="weight,bias", tracked=True, backward=True, eps=1e-5, momentum=0.1,
           batches=4, num_groups=None, normalized_shape=None, mean=None, std=None, constant_channel=None, explicit=True,
           residual=False, activation="none", channels_last=False, dtype="float32", channels_first=False, per_sample=False,
-          zero_centered_weight=False, lengths=None, length_axis=None, residual_gradient=False, double=False):
+          zero_centered_weight=False, lengths=None, length_axis=None, residual_gradient=False, double=False,
+          ranks=None, virtual_batch_size=None):
     """The metadata and the tensors of a case. `explicit=False` leaves out every setting that has its default."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     mean = random.uniform(0.5, 3.0) if mean is None else mean
@@ -292,9 +301,13 @@ def build(name, op, shape, training, affine="weight,bias", tracked=True, backwar
     if lengths is not None:
         tensors["lengths"] = torch.tensor(lengths)
         metadata["length_axis"] = str(length_axis)
+    if ranks is not None:
+        metadata["ranks"] = ",".join(map(str, ranks))
+    if virtual_batch_size is not None:
+        metadata["virtual_batch_size"] = str(virtual_batch_size)
     flags = {"channels_first": channels_first, "per_sample": per_sample, "zero_centered_weight": zero_centered_weight}
     metadata |= {key: "true" for key, value in flags.items() if value}
-    settings |= flags | {"length_axis": length_axis}
+    settings |= flags | {"length_axis": length_axis, "virtual_batch_size": virtual_batch_size}
     settings |= {"num_groups": num_groups, "normalized_shape": normalized_shape}
     return metadata, tensors, settings | {"activation": activation, "channels_last": channels_last}
 
@@ -312,7 +325,8 @@ def block(op, settings, t):
         t["input"] = t["input"] + t["residual"]
     outer = t["input"]
     t["input"] = outer.movedim(source, target)
-    output = (ragged if "lengths" in t else affine)(op, settings, t).movedim(target, source)
+    way = ragged if "lengths" in t else ghost if settings["virtual_batch_size"] else affine
+    output = way(op, settings, t).movedim(target, source)
     if "residual" in t and op not in ROWS:
         output = output + t["residual"]
     output = activation(output)
@@ -338,6 +352,19 @@ def affine(op, settings, t):
         if key in t:
             x = function(x, t[key].view(shape))
     return x
+
+
+def ghost(op, settings, t):
+    """Batch norm of each virtual batch; the running statistics, linear in the batch's, are the average of what each would leave."""
+    outputs, running = [], {"running_mean": [], "running_var": []}
+    for part in t["input"].split(settings["virtual_batch_size"]):
+        own = t | {"input": part} | {key: t[key].clone() for key in running}
+        outputs.append(affine(op, settings, own))
+        for key, values in running.items():
+            values.append(own[key])
+    for key, values in running.items():
+        t[key].copy_(torch.stack(values).mean(0))
+    return torch.cat(outputs)
 
 
 def ragged(op, settings, t):

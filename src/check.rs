@@ -13,9 +13,11 @@
 
 mod case;
 mod device;
+mod double;
 mod expected;
 mod report;
 mod run;
+mod shards;
 
 pub use case::Case;
 pub(crate) use device::Tensors;

@@ -13,7 +13,7 @@ use crate::reader::{FileCase, Result};
 
 /// Names as in the case without `expected.`, and whether a tensor has the shape of the input (or that of the weight),
 /// and whether it is of the backward pass.
-const TENSORS: [(&str, bool, bool); 8] = [
+const TENSORS: [(&str, bool, bool); 11] = [
     ("output", true, false),
     ("running_mean", false, false),
     ("running_var", false, false),
@@ -22,6 +22,9 @@ const TENSORS: [(&str, bool, bool); 8] = [
     ("grad_bias", false, true),
     ("residual_output", true, false),
     ("grad_residual", true, true),
+    ("double_grad_input", true, true),
+    ("double_grad_weight", false, true),
+    ("grad_grad_output", true, true),
 ];
 
 /// Writes `results` to `folder`, under the name of the case's own file.
@@ -48,7 +51,7 @@ pub(crate) fn write(folder: &Path, source: &Path, file: &FileCase, got: &Results
         };
         let shape = match name {
             _ if like_input => &case.shape,
-            "grad_weight" | "grad_bias" => &affine,
+            "grad_weight" | "grad_bias" | "double_grad_weight" => &affine,
             _ => &channels,
         };
         let dtype = if like_input {

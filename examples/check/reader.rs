@@ -12,9 +12,9 @@ use std::path::Path;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use wgpu_norm::DType;
 use wgpu_norm::check::Case;
 use wgpu_norm::half::{bf16, f16};
+use wgpu_norm::{Activation, DType};
 
 use settings::Settings;
 
@@ -141,6 +141,14 @@ impl<'a> Tensors<'a> {
         if lengths.is_some() && dimension.is_none() {
             lacks.push("lengths along this dimension".to_owned());
         }
+        let has = |name| self.view(name).is_some();
+        let alone = norm.activation() == Activation::None && !has("residual") && !has("lengths");
+        if has("grad_grad_input") && !(alone && settings.ranks.is_none()) {
+            lacks.push("second derivatives of more than the norm alone".to_owned());
+        }
+        if settings.ranks.is_some() && (has("lengths") || norm.per_sample()) {
+            lacks.push("shards with lengths or weights of each sample".to_owned());
+        }
         if u32::try_from(batches).is_err() {
             lacks.push(format!("num_batches_tracked {batches}"));
         }
@@ -169,6 +177,8 @@ impl<'a> Tensors<'a> {
             residual: self.data("residual", shape)?,
             grad_residual_output: self.data("grad_residual_output", shape)?,
             lengths,
+            grad_grad_input: self.data("grad_grad_input", shape)?,
+            ranks: settings.ranks,
             input,
         };
         Ok(Content::Case(Box::new(FileCase {
@@ -184,7 +194,13 @@ impl<'a> Tensors<'a> {
         let input = self.view("input");
         let shape = input.as_ref().map(|input| input.shape().to_vec());
         let type_of_input = input.map(|input| input.dtype());
-        for name in ["input", "residual", "grad_output", "grad_residual_output"] {
+        for name in [
+            "input",
+            "residual",
+            "grad_output",
+            "grad_residual_output",
+            "grad_grad_input",
+        ] {
             let Some(tensor) = self.view(name) else {
                 continue;
             };
@@ -301,7 +317,7 @@ enum Like {
 }
 
 /// Name of an expectation, the tensors without which it makes no sense, and whose shape it has.
-const EXPECTATIONS: [(&str, &[&str], Like); 8] = [
+const EXPECTATIONS: [(&str, &[&str], Like); 11] = [
     ("output", &[], Like::Input),
     ("running_mean", &["running_mean"], Like::Channels),
     ("running_var", &["running_var"], Like::Channels),
@@ -310,7 +326,17 @@ const EXPECTATIONS: [(&str, &[&str], Like); 8] = [
     ("grad_bias", &["grad_output", "bias"], Like::Affine),
     ("grad_residual", &["grad_output", "residual"], Like::Input),
     ("residual_output", &["residual"], Like::Input),
+    ("double_grad_input", &SECOND, Like::Input),
+    (
+        "double_grad_weight",
+        &["weight", SECOND[0], SECOND[1]],
+        Like::Affine,
+    ),
+    ("grad_grad_output", &SECOND, Like::Input),
 ];
+
+/// Without these there is no second derivative.
+const SECOND: [&str; 2] = ["grad_output", "grad_grad_input"];
 
 fn expect_shape(name: &str, tensor: &TensorView<'_>, shape: &[usize]) -> Result<()> {
     if tensor.shape() == shape {

@@ -5,9 +5,9 @@ use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm};
 /// A norm and the shape of its input.
 pub(crate) type Sized = (Norm, Vec<usize>);
 
-/// The first of each list run with every strategy, the others with the ladder's choice alone: each shape compiles
+/// The first of each list run in every way, the others with the ladder's choice alone: each shape compiles
 /// pipelines of its own, which takes most of the time (lavapipe, nothing cached: 1,039 pipelines if all did).
-pub(crate) const EVERY_STRATEGY: usize = 2;
+pub(crate) const EVERY_WAY: usize = 2;
 
 /// All, by name of the norm.
 pub(crate) fn all() -> [(&'static str, Vec<Sized>); 5] {

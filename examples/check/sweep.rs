@@ -1,10 +1,10 @@
-//! Every norm, pass, mode, strategy and ladder on random numbers against the reference in f64.
+//! Every norm, pass, mode, strategy, ladder and feature on random numbers against the reference in f64.
 
 use std::io::{self, Write};
 use std::time::Instant;
 
 use wgpu_norm::check::{self, Case, Row};
-use wgpu_norm::{Context, Error, Mode, Strategy};
+use wgpu_norm::{Activation, Context, DType, Error, Mode, Norm, Result, Strategy};
 
 use crate::shapes::{self, Sized};
 use crate::{FAILED, SUCCESS, TOLERANCE, device};
@@ -12,13 +12,75 @@ use crate::{FAILED, SUCCESS, TOLERANCE, device};
 /// What is added to the input, whose standard deviation is 1.
 const OFFSETS: [f32; 4] = [0.0, 1e2, -1e4, 1e6];
 
-/// The ladder's own choice, and every strategy.
-const STRATEGIES: [(&str, Option<Strategy>); 4] = [
-    ("ladder", None),
-    ("resident", Some(Strategy::Resident)),
-    ("looped", Some(Strategy::Looped)),
-    ("split", Some(Strategy::Split)),
+/// How a norm is run.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// By the ladder's own choice, all shapes.
+    Ladder,
+    Forced(Strategy),
+    /// As input and output of 16 bits.
+    Stored(DType),
+    /// With a residual and an activation.
+    Surrounded,
+    /// With the second derivative.
+    Second,
+    /// Batch norm over shards, one of them empty.
+    Shards,
+}
+
+const WAYS: [(&str, Way); 9] = [
+    ("ladder", Way::Ladder),
+    ("resident", Way::Forced(Strategy::Resident)),
+    ("looped", Way::Forced(Strategy::Looped)),
+    ("split", Way::Forced(Strategy::Split)),
+    ("f16", Way::Stored(DType::F16)),
+    ("bf16", Way::Stored(DType::BF16)),
+    ("silu+residual", Way::Surrounded),
+    ("2nd derivative", Way::Second),
+    ("3 shards", Way::Shards),
 ];
+
+impl Way {
+    /// Whether it makes sense.
+    fn is_for(self, norm: &str, mode: Mode) -> bool {
+        !matches!(self, Self::Shards) || norm == "batch_norm" && mode.batch_statistics
+    }
+
+    fn shapes(self, all: &[Sized]) -> &[Sized] {
+        match self {
+            Self::Ladder => all,
+            _ => &all[..shapes::EVERY_WAY],
+        }
+    }
+
+    /// Inputs of 16 bits are not exact far from 0, and running statistics far from the input are no business of the two-part mean.
+    fn offsets(self, norm: &Norm, mode: Mode) -> &'static [f32] {
+        let exact = !matches!(self, Self::Stored(_)) && norm.uses_batch_statistics(mode);
+        if exact { &OFFSETS } else { &OFFSETS[..1] }
+    }
+
+    fn case(self, norm: &Norm, mode: Mode, shape: &[usize], seed: u64) -> Result<Case> {
+        let norm = match self {
+            Self::Surrounded => norm.clone().with_activation(Activation::Silu),
+            _ => norm.clone(),
+        };
+        let mut case = Case::random(&norm, mode, shape, seed)?;
+        Ok(match self {
+            Self::Ladder => case,
+            Self::Forced(strategy) => {
+                case.strategy = Some(strategy);
+                case
+            }
+            Self::Stored(dtype) => case.with_dtype(dtype),
+            Self::Surrounded => case.with_residual(),
+            Self::Second => case.with_second_derivative(),
+            Self::Shards => {
+                let first = shape[0] / 2;
+                case.with_ranks(&[first, 0, shape[0] - first])
+            }
+        })
+    }
+}
 
 /// Failures that are printed one by one; a broken device has thousands.
 const MOST_PRINTED: usize = 20;
@@ -32,7 +94,7 @@ struct Findings {
     undone_mean: Option<(f64, f32)>,
 }
 
-/// One line of the table: a norm in one mode with one strategy on one ladder.
+/// One line of the table: a norm in one mode, run in one way on one ladder.
 #[derive(Default)]
 struct Cell {
     runs: usize,
@@ -50,7 +112,7 @@ pub(crate) fn run(context: &Context, out: &mut impl Write) -> io::Result<u8> {
     writeln!(out, "\n(ladder: whose rungs are used; * this device's own)")?;
     writeln!(
         out,
-        "norm           mode      strategy  ladder               runs    worst error"
+        "norm           mode      how            ladder               runs    worst error"
     )?;
     let mut findings = Findings::default();
     for (ladder, device) in device::ladders(context) {
@@ -80,9 +142,12 @@ fn sweep(
             &[("any", Mode::TRAINING)]
         };
         for (mode_name, mode) in modes {
-            for (strategy_name, strategy) in STRATEGIES {
-                let cell = Cell::run(context, &shapes, *mode, strategy);
-                let name = format!("{norm:14} {mode_name:9} {strategy_name:9} {ladder:20}");
+            for (way_name, way) in WAYS {
+                if !way.is_for(norm, *mode) {
+                    continue;
+                }
+                let cell = Cell::run(context, way.shapes(&shapes), *mode, way);
+                let name = format!("{norm:14} {mode_name:9} {way_name:14} {ladder:20}");
                 cell.print(&name, out)?;
                 findings.add(&name, norm, cell);
             }
@@ -92,29 +157,17 @@ fn sweep(
 }
 
 impl Cell {
-    fn run(context: &Context, sized: &[Sized], mode: Mode, strategy: Option<Strategy>) -> Self {
+    fn run(context: &Context, sized: &[Sized], mode: Mode, way: Way) -> Self {
         let mut cell = Self::default();
-        let count = match strategy {
-            Some(_) => shapes::EVERY_STRATEGY,
-            None => sized.len(),
-        };
-        for (seed, (norm, shape)) in sized.iter().take(count).enumerate() {
-            // Running statistics far from the input are no business of the two-part mean.
-            let offsets = if norm.uses_batch_statistics(mode) {
-                OFFSETS.len()
-            } else {
-                1
-            };
-            for (k, offset) in OFFSETS.into_iter().take(offsets).enumerate() {
+        for (seed, (norm, shape)) in sized.iter().enumerate() {
+            let offsets = way.offsets(norm, mode).iter().enumerate();
+            for (k, &offset) in offsets {
                 let place = format!("{shape:?} at offset {offset}");
-                let report = Case::random(norm, mode, shape, seed as u64).and_then(|case| {
-                    let mut case = case.offset(offset);
-                    case.strategy = strategy;
-                    check::run(context, &case)
-                });
+                let case = way.case(norm, mode, shape, seed as u64);
+                let report = case.and_then(|case| check::run(context, &case.offset(offset)));
                 match report {
                     Ok(report) => cell.add(report.rows, k, &place),
-                    Err(Error::Strategy { .. }) if strategy.is_some() => {}
+                    Err(Error::Strategy { .. }) if matches!(way, Way::Forced(_)) => {}
                     Err(error) => cell.failures.push(format!("{place}: {error}")),
                 }
             }

@@ -39,6 +39,10 @@ pub struct Case {
     pub grad_residual_output: Option<Vec<f32>>,
     /// Lengths of the samples, along [`Norm::length_dimension`]; `None`: all are full.
     pub lengths: Option<Vec<u32>>,
+    /// Gradient of `grad_input`, for the second derivative; `None`: that is left out.
+    pub grad_grad_input: Option<Vec<f32>>,
+    /// Samples of each rank of a synchronized batch norm; `None`: one tensor has all of them.
+    pub ranks: Option<Vec<usize>>,
 }
 
 impl Case {
@@ -78,6 +82,8 @@ impl Case {
             residual: None,
             grad_residual_output: None,
             lengths: None,
+            grad_grad_input: None,
+            ranks: None,
         })
     }
 
@@ -86,6 +92,21 @@ impl Case {
     pub fn with_lengths(mut self, lengths: &[u32]) -> Self {
         let samples = self.shape.first().copied().unwrap_or(0);
         self.lengths = Some(lengths.iter().copied().cycle().take(samples).collect());
+        self
+    }
+
+    /// The same case with its second derivative, for a random gradient of `grad_input`.
+    #[must_use]
+    pub fn with_second_derivative(mut self) -> Self {
+        let seed = self.grad_output.first().map_or(0, |x| x.to_bits().into());
+        self.grad_grad_input = Some(Random(seed).values(self.input.len(), 0.0, 1.0));
+        self
+    }
+
+    /// The same case as a synchronized batch norm over shards of so many samples.
+    #[must_use]
+    pub fn with_ranks(mut self, samples: &[usize]) -> Self {
+        self.ranks = Some(samples.to_vec());
         self
     }
 
@@ -116,7 +137,11 @@ impl Case {
     /// The same case with input, gradient of the output and residual stored as `dtype`: rounded to the values that it has.
     #[must_use]
     pub fn with_dtype(mut self, dtype: DType) -> Self {
-        let optional = [&mut self.residual, &mut self.grad_residual_output];
+        let optional = [
+            &mut self.residual,
+            &mut self.grad_residual_output,
+            &mut self.grad_grad_input,
+        ];
         let data = [&mut self.input, &mut self.grad_output];
         for values in data.into_iter().chain(optional.into_iter().flatten()) {
             for value in values {

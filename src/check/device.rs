@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
 use super::case::Case;
+use super::double::Double;
+use super::shards;
 use crate::context::Context;
 use crate::error::Result;
 use crate::geometry::Residual;
@@ -14,15 +16,23 @@ pub type Results = BTreeMap<&'static str, Vec<f32>>;
 
 /// Runs forward and backward pass of `case` and returns all results: `output`, the planes of the statistics `mean`,
 /// `mean_low`, `rstd` and `var`, and as far as there are any `running_mean`, `running_var`, `num_batches_tracked`,
-/// `grad_input`, `grad_weight`, `grad_bias`, `residual_output`, `grad_residual`.
+/// `grad_input`, `grad_weight`, `grad_bias`, `residual_output`, `grad_residual`, and of the second derivative
+/// `double_grad_input`, `double_grad_weight`, `grad_grad_output`.
+///
+/// Ranks have a [`SyncPlan`](crate::sync::SyncPlan) each, all on this device. Results are those of the whole batch: tensors one behind the
+/// other, gradients of parameters added up, statistics once, and NaN where two ranks have different ones.
 ///
 /// Of 16-bit data the values are those stored, in f32.
 ///
 /// Outputs, saved statistics and scratch memory are filled with NaN beforehand: an element that is not written shows.
 ///
 /// # Errors
-/// Those of [`Plan::new`] and of the device.
+/// Those of [`Plan::new`] and of the device; with ranks those of [`SyncPlan::new`](crate::sync::SyncPlan::new), and
+/// [`Error::Length`](crate::Error::Length) if they do not have as many samples as the input.
 pub fn results(context: &Context, case: &Case) -> Result<Results> {
+    if let Some(ranks) = &case.ranks {
+        return shards::results(context, case, ranks);
+    }
     let Case {
         norm,
         shape,
@@ -56,6 +66,7 @@ pub(crate) struct Tensors {
     grad_residual: Option<Tensor>,
     grad_residual_output: Option<Tensor>,
     lengths: Option<Tensor>,
+    double: Option<Double>,
 }
 
 struct OwnRunning {
@@ -130,6 +141,7 @@ impl Tensors {
             statistics: poisoned(&plan.statistics_shape())?,
             grad_input: like_input()?,
             lengths: lengths.transpose()?,
+            double: Double::new(context, case)?,
         })
     }
 
@@ -140,11 +152,7 @@ impl Tensors {
             &mut device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default()),
             plan,
         )?;
-        for scratch in plan.scratch() {
-            let poison = vec![f32::NAN; scratch.size() as usize / 4];
-            let queue = context.queue();
-            queue.write_buffer(&scratch, 0, bytemuck::cast_slice(&poison));
-        }
+        poison(context, &plan.scratch());
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         self.record(&mut encoder, plan)?;
         scoped(device, "a check", 0, || {
@@ -154,7 +162,12 @@ impl Tensors {
 
     fn record(&self, encoder: &mut wgpu::CommandEncoder, plan: &Plan) -> Result<()> {
         self.record_forward(encoder, plan)?;
-        self.record_backward(encoder, plan)
+        self.record_backward(encoder, plan)?;
+        let Some(double) = &self.double else {
+            return Ok(());
+        };
+        let read = [&self.input, &self.statistics, &self.grad_output];
+        double.record(encoder, plan, read, self.weight.as_ref())
     }
 
     pub(crate) fn record_forward(
@@ -234,12 +247,26 @@ impl Tensors {
             let batches = batches.into_iter().map(|count| count as f32).collect();
             results.insert("num_batches_tracked", batches);
         }
-        let statistics = self.statistics.to_vec()?;
-        let groups = statistics.len() / 4;
-        for (k, name) in ["mean", "mean_low", "rstd", "var"].into_iter().enumerate() {
-            let plane = statistics[k * groups..(k + 1) * groups].to_vec();
-            results.insert(name, plane);
+        results.extend(planes(&self.statistics.to_vec()?));
+        if let Some(double) = &self.double {
+            double.read(&mut results)?;
         }
         Ok(results)
+    }
+}
+
+/// The planes of the statistics, by name.
+pub(super) fn planes(statistics: &[f32]) -> Results {
+    let groups = statistics.len() / 4;
+    let planes = ["mean", "mean_low", "rstd", "var"].into_iter().enumerate();
+    let plane = |(k, name)| (name, statistics[k * groups..(k + 1) * groups].to_vec());
+    planes.map(plane).collect()
+}
+
+/// Fills scratch memory with NaN.
+pub(super) fn poison(context: &Context, scratch: &[wgpu::Buffer]) {
+    for scratch in scratch {
+        let nan = vec![0xff; scratch.size() as usize];
+        context.queue().write_buffer(scratch, 0, &nan);
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::case::Case;
+use super::double::{self, Scales};
 use super::report::Bound;
 use crate::activation::Activation;
 use crate::dtype::DType;
@@ -45,6 +46,8 @@ pub(super) struct Expected {
     stored_gradient: f64,
     /// ‖output‖ where x̂ is 1 everywhere.
     unit_output: f64,
+    /// Of the second derivative.
+    double: Scales,
 }
 
 /// The inputs of a case in f64.
@@ -57,6 +60,7 @@ struct Wide<'a> {
     residual: Option<Vec<f64>>,
     /// Gradient of the sum.
     grad_sum: Option<Vec<f64>>,
+    grad_grad_input: Option<Vec<f64>>,
     /// Where there is no padding; all data are 0 where there is.
     valid: Option<Vec<bool>>,
     parameters: Parameters,
@@ -86,6 +90,7 @@ impl<'a> Wide<'a> {
             grad_output: masked(wide(&case.grad_output)),
             residual: optional(&case.residual).filter(|_| !before).map(masked),
             grad_sum: optional(&case.grad_residual_output).map(masked),
+            grad_grad_input: optional(&case.grad_grad_input).map(masked),
             parameters: Parameters {
                 weight: optional(&case.weight),
                 bias: optional(&case.bias),
@@ -97,22 +102,32 @@ impl<'a> Wide<'a> {
         })
     }
 
-    fn forward(&self, norm: &Norm, parameters: &Parameters) -> Result<reference::Forward> {
-        let tensors = reference::Tensors {
+    fn tensors<'b>(&'b self, parameters: &'b Parameters) -> reference::Tensors<'b> {
+        reference::Tensors {
             residual: self.residual.as_deref(),
             valid: self.valid.as_deref(),
             ..reference::Tensors::new(&self.case.shape, &self.input, parameters)
+        }
+    }
+
+    fn forward(&self, norm: &Norm, parameters: &Parameters) -> Result<reference::Forward> {
+        Block::new(norm).forward(self.case.mode, &self.tensors(parameters))
+    }
+
+    fn double_backward(&self) -> Result<Option<reference::DoubleGradients>> {
+        let Some(u) = &self.grad_grad_input else {
+            return Ok(None);
         };
-        Block::new(norm).forward(self.case.mode, &tensors)
+        let block = Block::new(&self.case.norm);
+        let (tensors, grad_output) = (self.tensors(&self.parameters), &self.grad_output);
+        block
+            .double_backward(self.case.mode, &tensors, grad_output, u)
+            .map(Some)
     }
 
     /// The gradients, with that of the sum of input and residual added.
     fn backward(&self) -> Result<reference::Gradients> {
-        let tensors = reference::Tensors {
-            residual: self.residual.as_deref(),
-            valid: self.valid.as_deref(),
-            ..reference::Tensors::new(&self.case.shape, &self.input, &self.parameters)
-        };
+        let tensors = self.tensors(&self.parameters);
         let block = Block::new(&self.case.norm);
         let mut gradients = block.backward(self.case.mode, &tensors, &self.grad_output, None)?;
         if let Some(more) = &self.grad_sum {
@@ -168,6 +183,9 @@ impl Expected {
         let stored_sum = wide.stored_sum(&sizes);
         let most = case.norm.activation().lipschitz();
         let weight = wide.weight().map_or(1.0, |weight| mean_square(&weight));
+        let u = wide.grad_grad_input.as_deref();
+        let scales = u.map(|u| Scales::new(case, &sizes, weight.sqrt(), &wide.grad_output, u));
+        let double = wide.double_backward()?.map(double::named);
         let squares = mean_square(&sizes) * weight * mean_square(&wide.grad_output);
         let before_activation = match case.norm.activation() {
             Activation::None => 0.0,
@@ -196,6 +214,7 @@ impl Expected {
         Ok(Self {
             tensors: tensors
                 .into_iter()
+                .chain(double.into_iter().flatten())
                 .filter_map(|(name, values)| Some((name, values?)))
                 .collect(),
             grad_input: most * (squares * case.input.len() as f64).sqrt(),
@@ -214,6 +233,7 @@ impl Expected {
                 0.0
             },
             unit_output: most * weight.sqrt() * (case.input.len() as f64).sqrt(),
+            double: scales.unwrap_or_default(),
         })
     }
 
@@ -227,7 +247,8 @@ impl Expected {
     pub(super) fn bound(&self, tensor: &str) -> Bound {
         let scale = self.scale(tensor);
         let dtype = match tensor {
-            "output" | "grad_input" | "residual_output" | "grad_residual" => self.dtype,
+            "output" | "grad_input" | "residual_output" | "grad_residual" | "double_grad_input"
+            | "grad_grad_output" => self.dtype,
             _ => DType::F32,
         };
         let slack = match tensor {
@@ -255,6 +276,9 @@ impl Expected {
             "mean" => self.mean,
             "running_mean" => self.running_mean,
             "grad_bias" | "grad_residual" => self.grad_output,
+            "double_grad_input" => self.double.grad_input,
+            "double_grad_weight" => self.double.grad_weight,
+            "grad_grad_output" => self.double.grad_grad_output,
             _ => 0.0,
         }
     }
@@ -325,11 +349,11 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
 }
 
-fn length(values: &[f64]) -> f64 {
+pub(super) fn length(values: &[f64]) -> f64 {
     (mean_square(values) * values.len() as f64).sqrt()
 }
 
-fn mean_square(values: &[f64]) -> f64 {
+pub(super) fn mean_square(values: &[f64]) -> f64 {
     let sum: f64 = values.iter().map(|value| value * value).sum();
     if values.is_empty() {
         0.0

@@ -79,5 +79,8 @@ fn name(case: &Case) -> String {
     if case.lengths.is_some() {
         name.push_str(" lengths");
     }
+    if let Some(ranks) = &case.ranks {
+        name.push_str(&format!(" ranks {ranks:?}"));
+    }
     name
 }

@@ -13,6 +13,8 @@ const MAX_ELEMENTS: usize = 1 << 31;
 pub(super) struct Settings {
     pub(super) norm: Norm,
     pub(super) mode: Mode,
+    /// Samples of each rank of a synchronized batch norm.
+    pub(super) ranks: Option<Vec<usize>>,
 }
 
 impl Settings {
@@ -42,8 +44,10 @@ impl Settings {
                     metadata.or("zero_centered_weight", false)?,
                 ),
             mode: if training { Mode::TRAINING } else { Mode::EVAL },
+            ranks: metadata.list("ranks")?,
         };
         settings.check_tensors(has)?;
+        settings.check_ranks(shape)?;
         Ok(settings)
     }
 
@@ -77,6 +81,25 @@ impl Settings {
             return Err(format!("bias: {name} has none"));
         }
         Ok(())
+    }
+
+    /// Refuses shards of what is no batch that needs them, and other ones than the batch has.
+    fn check_ranks(&self, shape: &[usize]) -> Result<()> {
+        let Some(ranks) = &self.ranks else {
+            return Ok(());
+        };
+        let of_batch = match self.norm {
+            Norm::Batch(norm) => norm.virtual_batch_size.is_none(),
+            _ => false,
+        };
+        if !of_batch || !self.norm.uses_batch_statistics(self.mode) {
+            return Err("ranks: only the statistics of a whole batch are synchronized".to_owned());
+        }
+        let samples = ranks.iter().copied().reduce(usize::saturating_add);
+        if samples == shape.first().copied() {
+            return Ok(());
+        }
+        Err(format!("ranks {ranks:?} of an input of shape {shape:?}"))
     }
 
     /// The shape of weight and bias, whose elements can be counted.
@@ -130,12 +153,25 @@ impl Metadata<'_> {
         }
     }
 
-    fn normalized_shape(&self) -> Result<Vec<usize>> {
-        let value = self.required("normalized_shape")?;
+    /// Numbers with commas between them.
+    fn list(&self, key: &str) -> Result<Option<Vec<usize>>> {
+        let Some(value) = self.0.get(key) else {
+            return Ok(None);
+        };
         let sizes = value.split(',').map(|size| size.trim().parse());
-        sizes
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|_| bad("normalized_shape", value))
+        let sizes = sizes.collect::<std::result::Result<_, _>>();
+        sizes.map(Some).map_err(|_| bad(key, value))
+    }
+
+    fn normalized_shape(&self) -> Result<Vec<usize>> {
+        let key = "normalized_shape";
+        self.list(key)?.ok_or_else(|| format!("no metadata {key}"))
+    }
+
+    fn virtual_batch_size(&self) -> Result<Option<usize>> {
+        let key = "virtual_batch_size";
+        let given = self.0.contains_key(key);
+        given.then(|| self.parsed(key)).transpose()
     }
 
     fn norm(&self, channels: usize, has: impl Fn(&str) -> bool) -> Result<Norm> {
@@ -152,6 +188,7 @@ impl Metadata<'_> {
                 .weight(weight)
                 .bias(bias)
                 .track_running_stats(tracks)
+                .virtual_batch_size(self.virtual_batch_size()?)
                 .into(),
             "instance_norm" => InstanceNorm::new(channels)
                 .channels_last(channels_last)

@@ -123,6 +123,38 @@ fn says_what_is_beyond_this_version() {
 }
 
 #[test]
+fn reads_shards_virtual_batches_and_second_derivatives() {
+    let case = |metadata: &[_], changes| match with(metadata, changes) {
+        Ok(Content::Case(file)) => file.case,
+        other => panic!("{other:?}"),
+    };
+    let shards = case(&[("ranks", "1, 0,2")], Vec::new());
+    assert_eq!(shards.ranks, Some(vec![1, 0, 2]));
+    let ghost = case(&[("virtual_batch_size", "3")], Vec::new());
+    assert_eq!(ghost.norm.virtual_batch_size(), Some(3));
+    let u = || f32("grad_grad_input", &[3, 2]);
+    assert_eq!(case(&[], vec![u()]).grad_grad_input.unwrap().len(), 6);
+    let beyond = with(&[("ranks", "3")], vec![u()]);
+    assert!(matches!(beyond, Ok(Content::Beyond(_))));
+    for (key, value) in [
+        ("ranks", "1,1"),
+        ("ranks", "1,18446744073709551615"),
+        ("ranks", ""),
+        ("ranks", "3,x"),
+        ("virtual_batch_size", "2"),
+        ("virtual_batch_size", "0"),
+        ("virtual_batch_size", "all"),
+    ] {
+        let message = error(with(&[(key, value)], Vec::new()));
+        assert!(message.contains(&key[..5]), "{key} = {value}: {message}");
+    }
+    let eval = [("ranks", "3"), ("training", "false")];
+    assert!(error(with(&eval, Vec::new())).contains("ranks"));
+    let wanted = zeros("expected.grad_grad_output", Dtype::F64, &[3, 2]);
+    assert!(error(with(&[], vec![wanted])).contains("grad_grad_input"));
+}
+
+#[test]
 fn reads_either_order_of_dimensions() {
     let norm = |metadata: &[(&str, &str)], shape: &[usize]| {
         let content = parse(&file(metadata, &[f32("input", shape), f32("weight", &[2])]));

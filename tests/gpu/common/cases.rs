@@ -129,6 +129,7 @@ impl<'a> File<'a> {
                 .weight(weight)
                 .bias(bias)
                 .track_running_stats(self.has("running_mean"))
+                .virtual_batch_size(self.setting("virtual_batch_size")?)
                 .into(),
             "instance_norm" => (InstanceNorm::new(channels)
                 .eps(eps)

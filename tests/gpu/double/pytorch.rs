@@ -1,11 +1,18 @@
 //! The cases of tests/cases/reference, which PyTorch computed in float64 from the same f32 inputs.
 
-use wgpu_norm::Mode;
-use wgpu_norm::check::Case;
+use std::collections::BTreeMap;
 
-use super::run::Double;
+use wgpu_norm::Mode;
+use wgpu_norm::check::{Case, compare, results};
+
 use crate::common::cases::{File, files};
-use crate::common::devices;
+use crate::common::{devices, judge};
+
+const SECOND: [&str; 3] = [
+    "double_grad_input",
+    "double_grad_weight",
+    "grad_grad_output",
+];
 
 /// As many as `scripts/generate_cases.py` makes, without padding.
 const CASES: usize = 8;
@@ -28,29 +35,24 @@ fn agrees_on_every_case() {
             Some(false) => Mode::EVAL,
             _ => Mode::TRAINING,
         };
-        let case = Case::random(&norm, mode, &shape, 1).unwrap();
-        let double = Double {
-            case: Case {
-                input: file.f32("input").unwrap().unwrap(),
-                weight: file.f32("weight").unwrap(),
-                bias: file.f32("bias").unwrap(),
-                running_mean: file.f32("running_mean").unwrap(),
-                running_var: file.f32("running_var").unwrap(),
-                grad_output: file.f32("grad_output").unwrap().unwrap(),
-                ..case
-            },
-            u: file.f32("grad_grad_input").unwrap().unwrap(),
+        let case = Case {
+            input: file.f32("input").unwrap().unwrap(),
+            weight: file.f32("weight").unwrap(),
+            bias: file.f32("bias").unwrap(),
+            running_mean: file.f32("running_mean").unwrap(),
+            running_var: file.f32("running_var").unwrap(),
+            grad_output: file.f32("grad_output").unwrap().unwrap(),
+            grad_grad_input: file.f32("grad_grad_input").unwrap(),
+            ..Case::random(&norm, mode, &shape, 1).unwrap()
         };
-        let mut want = double.expected();
         let pytorch = file.expected().unwrap();
-        for (name, (values, _)) in &mut want {
-            values.clone_from(&pytorch[*name]);
-        }
-        let doubled = |name: &&String| name.contains("double") || name.contains("grad_grad");
-        assert_eq!(pytorch.keys().filter(doubled).count(), want.len());
+        let want = SECOND.into_iter();
+        let want = want.filter_map(|name| Some((name, pytorch.get(name)?.clone())));
+        let want: BTreeMap<_, _> = want.collect();
+        assert_eq!(want.len(), 2 + usize::from(case.weight.is_some()));
         for (device, context) in devices() {
-            let got = double.results(&context, Double::ALL);
-            double.compare(device, &got, &want);
+            let got = results(&context, &case).unwrap();
+            judge(device, &case, compare(&case, &got, &want));
         }
         compared += 1;
     }
