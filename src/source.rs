@@ -123,6 +123,8 @@ pub struct Variant {
     pub runs: bool,
     /// An item is a single run.
     pub one_run: bool,
+    /// The runs of an item are a vector each.
+    pub runs_of_one: bool,
     /// The base of an item is a multiple of `item_stride`.
     pub one_outer: bool,
     /// Where an element's partner is depends on its place in the item alone.

@@ -68,8 +68,13 @@ fn cursor_at(task: Task) -> Cursor {
     if (!ONE_OUTER) {
         outer = item / params.items_per_outer;
     }
-    if (!ONE_RUN) {
+    var within = task.first;
+    if (RUNS_OF_ONE) {
+        run = task.first;
+        within = 0u;
+    } else if (!ONE_RUN) {
         run = task.first / params.run_length;
+        within = task.first - run * params.run_length;
     }
     if (!SAME_PARTNERS) {
         partner = task.item / params.partner_divisor * params.partner_multiplier % params.partner_modulus;
@@ -79,7 +84,7 @@ fn cursor_at(task: Task) -> Cursor {
         params.base + outer * params.outer_stride + inner * params.item_stride,
         params.partner_first + partner,
         run,
-        task.first - run * params.run_length,
+        within,
     );
 }
 
@@ -87,6 +92,7 @@ fn offset(cursor: Cursor) -> u32 {
     if (ONE_RUN) {
         return cursor.offset_of_item + cursor.within;
     }
+    // Of runs of one vector `within` is 0.
     return cursor.offset_of_item + cursor.run * params.run_stride + cursor.within;
 }
 
@@ -107,6 +113,10 @@ fn advance(cursor: Cursor) -> Cursor {
     var next = cursor;
     if (ONE_RUN) {
         next.within += LANES;
+        return next;
+    }
+    if (RUNS_OF_ONE) {
+        next.run += LANES;
         return next;
     }
     next.run += params.step_runs;

@@ -33,7 +33,10 @@ impl<'a> Jobs<'a> {
         } else {
             vectors.min(strategy::column_vectors(layout, caps))
         };
-        let tile = strategy::tile(layout, part_vectors, Load::Backward, caps);
+        // Each team has partial results of its own, which for parts of long groups should be few.
+        let apart = layout.apart && resident;
+        let of_teams = Layout { apart, ..layout };
+        let tile = strategy::tile(of_teams, part_vectors, Load::Backward, caps);
         let held = strategy::held(part_vectors.div_ceil(tile.lanes));
         let chunk = if by_channel {
             let rows = Walk {
@@ -65,16 +68,15 @@ impl<'a> Jobs<'a> {
         let vectors = layout.vectors(&walk);
         // No more text than narrow rows need.
         let of_row = vectors.div_ceil(tile.lanes).next_power_of_two();
-        // Blocks of eight rows, which are kept for a second pass over them; else a row after the other.
+        // Blocks of eight rows, which are kept for a second pass over them; else a row after the other. Elements in pieces of 4 KB: on
+        // lavapipe evaluation of batch norm of 256x1024 reaches 0.73 of the speed of a copy so, and 0.59 in pieces of 1 KB.
         let (columns, held, of_lane) = match for_what {
             ByRows::Statistics => {
                 let columns = of_row.min(4);
                 (columns, 8 * columns, columns)
             }
-            ByRows::Sums | ByRows::Elements => {
-                let held = of_row.min(8);
-                (1, held, held)
-            }
+            ByRows::Sums => (1, of_row.min(8), of_row.min(8)),
+            ByRows::Elements => (1, of_row.min(32), of_row.min(32)),
         };
         let part_vectors = vectors.min(tile.lanes * of_lane);
         // The rows of a block, and what they are summed up to.

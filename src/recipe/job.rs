@@ -285,6 +285,7 @@ impl<'a> Jobs<'a> {
                 resident: job.resident,
                 runs: self.view == View::Runs,
                 one_run: walk.runs == 1,
+                runs_of_one: walk.runs > 1 && params.run_length == 1,
                 one_outer: walk.items_per_outer >= walk.items,
                 same_partners: p.multiplier.is_multiple_of(p.modulus),
                 runs_share_partners: p.runs_per_partner > 1,

@@ -46,6 +46,7 @@ pub(super) fn merge_step(
     let layout = Layout {
         vector: 1,
         across: walk.run_length == 1,
+        apart: false,
     };
     let tile = strategy::tile(layout, part, Load::Forward, caps);
     let merged = walk.elements().div_ceil(part);
@@ -58,6 +59,7 @@ pub(super) fn merge_step(
             packed,
             partner_vector: packed,
             one_run: false,
+            runs_of_one: params.run_length == 1,
             same_partners: false,
             ..plain_variant(problem, tile, optional)
         },
@@ -125,6 +127,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         resident: false,
         runs: false,
         one_run: true,
+        runs_of_one: false,
         one_outer: true,
         same_partners: true,
         runs_share_partners: false,

@@ -82,6 +82,7 @@ pub(super) fn constants(variant: &Variant) -> String {
         ("AFFINE_OF_ROW", variant.affine_of_row),
         ("GROUPED_COLUMNS", variant.grouped_columns),
         ("ONE_RUN", variant.one_run),
+        ("RUNS_OF_ONE", variant.runs_of_one),
         ("ONE_OUTER", variant.one_outer),
         ("SAME_PARTNERS", variant.same_partners),
         ("PARTNER_CONSTANT", variant.partner_constant),

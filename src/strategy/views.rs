@@ -116,6 +116,7 @@ pub(crate) fn row_tile(caps: &Caps) -> Tile {
     let across = Layout {
         vector: 4,
         across: false,
+        apart: false,
     };
-    cpu_tile(across, MAX_LANE_VECTORS, caps)
+    cpu_tile(across, MAX_LANE_VECTORS, Load::Forward, caps)
 }

@@ -4,7 +4,8 @@
 use pollster::block_on;
 use rayon::prelude::*;
 use wgpu_norm::check::{Case, results};
-use wgpu_norm::source::{Dialect, Storage, Team, wgsl};
+use wgpu_norm::kernel::Kernel;
+use wgpu_norm::source::{Dialect, Storage, Team, Variant, wgsl};
 use wgpu_norm::{Caps, Context, DType, Error, Norm, Strategy};
 
 use crate::problems::MODES;
@@ -46,26 +47,25 @@ fn every_variant_makes_a_pipeline() {
         })
     };
     let devices = [false, true].map(|f16| [None, Some((4, 128))].map(|size| device(size, f16)));
-    variants::all().par_iter().for_each(|(kernel, variant)| {
+    let make = |(kernel, variant, shared): &(Kernel, Variant, bool)| {
         let subgroups = matches!(variant.tile.team, Team::Subgroup { .. });
         let shader_f16 = variant.storage == Storage::F16;
         let (device, _) = &devices[usize::from(shader_f16)][usize::from(subgroups)];
-        for shared in [false, true] {
-            let text = wgsl(*kernel, variant, shared, Dialect::Naga);
-            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(kernel.name()),
-                source: wgpu::ShaderSource::Wgsl(text.into()),
-            });
-            let _ = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(kernel.name()),
-                layout: None,
-                module: &module,
-                entry_point: Some("main"),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
-                cache: None,
-            });
-        }
-    });
+        let text = wgsl(*kernel, variant, *shared, Dialect::Naga);
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.name()),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        });
+        let _ = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.name()),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            cache: None,
+        });
+    };
+    variants::all().par_iter().for_each(make);
 }
 
 /// Data of the others take seconds to make, and forced strategies go where these sizes do not.

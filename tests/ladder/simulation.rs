@@ -64,6 +64,7 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
     let mut within = first - run * p.run_length;
     for _ in 0..vectors {
         assert!(run == 0 || !step.variant.one_run, "{step:#?}");
+        assert!(within == 0 || !step.variant.runs_of_one, "{step:#?}");
         let partner_run = match step.variant.runs_share_partners {
             true => run / p.runs_per_partner,
             false => run,

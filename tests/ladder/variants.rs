@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use wgpu_norm::kernel::Kernel;
 use wgpu_norm::source::Variant;
 use wgpu_norm::{
-    Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm,
+    Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Norm, Recipe, RmsNorm,
 };
 
 use crate::problems::{MODES, double_recipes, length_recipes, other_recipes, recipes};
@@ -137,38 +137,38 @@ fn storages(norm: &Norm, device: usize) -> impl Iterator<Item = (DType, bool)> {
     std::iter::once((DType::F32, false)).chain(half)
 }
 
-/// The variants of all these norms on all these devices.
-pub(crate) fn all() -> &'static [(Kernel, Variant)] {
-    static ALL: OnceLock<Vec<(Kernel, Variant)>> = OnceLock::new();
+/// The variants of all these norms on all these devices, by turns with separate and with shared buffers (`true`).
+pub(crate) fn all() -> &'static [(Kernel, Variant, bool)] {
+    static ALL: OnceLock<Vec<(Kernel, Variant, bool)>> = OnceLock::new();
     ALL.get_or_init(|| {
         let mut seen: HashSet<(Kernel, Variant)> = HashSet::new();
+        let mut all = Vec::new();
+        let mut see = |recipes: Vec<Recipe>| {
+            for step in recipes.iter().flat_map(|recipe| &recipe.steps) {
+                if seen.insert((step.kernel, step.variant)) {
+                    all.push((step.kernel, step.variant, all.len() % 2 == 1));
+                }
+            }
+        };
         for (device, caps) in devices().into_iter().enumerate() {
             for (norm, shape) in norms() {
                 for (dtype, shader_f16) in storages(&norm, device) {
                     let caps = Caps { shader_f16, ..caps };
-                    for recipe in recipes(&norm, &shape, &caps, dtype) {
-                        seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));
-                    }
+                    see(recipes(&norm, &shape, &caps, dtype));
                     for mode in MODES {
-                        for recipe in double_recipes(&norm, &shape, &caps, (dtype, mode)) {
-                            seen.extend(
-                                recipe.steps.iter().map(|step| (step.kernel, step.variant)),
-                            );
-                        }
+                        see(double_recipes(&norm, &shape, &caps, (dtype, mode)));
                     }
                 }
-                let others = other_recipes(&norm, &shape, &caps).into_iter();
-                for recipe in others.chain(length_recipes(&norm, &shape, &caps)) {
-                    seen.extend(recipe.steps.iter().map(|step| (step.kernel, step.variant)));
-                }
+                see(other_recipes(&norm, &shape, &caps));
+                see(length_recipes(&norm, &shape, &caps));
             }
         }
-        let kernels: HashSet<Kernel> = seen.iter().map(|(kernel, _)| *kernel).collect();
+        let kernels: HashSet<Kernel> = all.iter().map(|(kernel, ..)| *kernel).collect();
         assert_eq!(
             kernels.len(),
             Kernel::ALL.len(),
             "a kernel that nothing asks for"
         );
-        seen.into_iter().collect()
+        all
     })
 }
