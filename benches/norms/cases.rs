@@ -153,6 +153,12 @@ impl Problem {
     /// Never constant values: some implementations are fast on these, and gradients vanish.
     pub(crate) fn case(&self, mode: Mode) -> Result<Case> {
         let mut case = Case::random(&self.norm, mode, &self.shape, 1)?;
+        if self.double {
+            case = case.with_second_derivative();
+        }
+        if self.sync {
+            case = case.with_ranks(&self.shape[..1]);
+        }
         if self.residual {
             case = case.with_residual();
         }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use wgpu_norm::check::{self, Case};
 use wgpu_norm::geometry::Residual;
-use wgpu_norm::reference::{Block, Parameters, Tensors};
 use wgpu_norm::{
     BackwardTensors, Context, DoubleBackwardTensors, ForwardTensors, Layer, Plan, State, Tensor,
     wgpu,
@@ -83,10 +82,6 @@ impl Gpu {
         let gpu = Self::new(&machine.context, problem, case, sets)?;
         let first_use = gpu.first_use(problem, case)?;
         let context = gpu.layer.context();
-        if problem.double {
-            gpu.verify_double(case)?;
-            return Ok((gpu, first_use));
-        }
         let report = check::run(context, case)?;
         if report.worst() > TOLERANCE {
             return Err(format!("results are wrong:\n{report}").into());
@@ -96,12 +91,7 @@ impl Gpu {
             gpu.run_once(case, set)?;
             for (name, tensor) in gpu.results(case, tensors) {
                 let (got, want) = (tensor.to_vec()?, want.get(name));
-                // Ranks merge in f64.
-                let same = match want {
-                    Some(want) if problem.sync => relative_error(&got, &wide(want)) < TOLERANCE,
-                    want => want == Some(&got),
-                };
-                if !same {
+                if want != Some(&got) {
                     return Err(format!("{name} is not the one that was verified").into());
                 }
             }
@@ -131,7 +121,7 @@ impl Gpu {
         };
         let weight = parameter(layer.weight(), &case.weight)?;
         let bias = parameter(layer.bias(), &case.bias)?;
-        let sets = (0..sets).map(|_| Set::new(context, case, problem.double));
+        let sets = (0..sets).map(|_| Set::new(context, case));
         let sets = sets.collect::<Result<Vec<Set>>>()?;
         let mut gpu = Self {
             statistics: poisoned(context, &sets[0].plan.statistics_shape())?,
@@ -159,7 +149,12 @@ impl Gpu {
     /// What a run of all passes of the case's mode leaves.
     fn results<'a>(&'a self, case: &Case, set: &'a Set) -> Vec<(&'static str, &'a Tensor)> {
         let mut results = vec![("output", &set.output)];
-        if case.mode.batch_statistics {
+        if let Some(double) = &set.double {
+            results.push(("double_grad_input", &set.grad_input));
+            results.push(("grad_grad_output", &double.grad_grad_output));
+            let gradient = self.grad_weight.iter();
+            results.extend(gradient.map(|gradient| ("double_grad_weight", gradient)));
+        } else if case.mode.batch_statistics {
             results.push(("grad_input", &set.grad_input));
             results.extend(self.grad_weight.iter().map(|grad| ("grad_weight", grad)));
             results.extend(self.grad_bias.iter().map(|grad| ("grad_bias", grad)));
@@ -171,59 +166,6 @@ impl Gpu {
                 .map(|sum| ("residual_output", sum)),
         );
         results
-    }
-
-    /// Compares the second derivative with the reference.
-    fn verify_double(&self, case: &Case) -> Result<()> {
-        let parameter = |values: &Option<Vec<f32>>| values.as_deref().map(wide);
-        let parameters = Parameters {
-            weight: parameter(&case.weight),
-            bias: parameter(&case.bias),
-            running_mean: parameter(&case.running_mean),
-            running_var: parameter(&case.running_var),
-            num_batches_tracked: 0,
-        };
-        let (input, grad_output) = (wide(&case.input), wide(&case.grad_output));
-        let tensors = Tensors::new(&case.shape, &input, &parameters);
-        let want = Block::new(&case.norm).double_backward(
-            case.mode,
-            &tensors,
-            &grad_output,
-            &wide(&reversed(&case.grad_output)),
-        )?;
-        for (set, tensors) in self.sets.iter().enumerate() {
-            self.run_once(case, set)?;
-            let grad_grad_output = tensors
-                .double
-                .as_ref()
-                .map(|double| &double.grad_grad_output);
-            for (name, got, want) in [
-                (
-                    "grad_input",
-                    Some(&tensors.grad_input),
-                    Some(&want.grad_input),
-                ),
-                (
-                    "grad_weight",
-                    self.grad_weight.as_ref(),
-                    want.grad_weight.as_ref(),
-                ),
-                (
-                    "grad_grad_output",
-                    grad_grad_output,
-                    Some(&want.grad_grad_output),
-                ),
-            ] {
-                let (Some(got), Some(want)) = (got, want) else {
-                    continue;
-                };
-                let error = relative_error(&got.to_vec()?, want);
-                if error.is_nan() || error > TOLERANCE {
-                    return Err(format!("{name} of the second derivative: {error:e}").into());
-                }
-            }
-        }
-        Ok(())
     }
 
     fn first_use(&self, problem: &Problem, case: &Case) -> Result<FirstUse> {
@@ -361,7 +303,7 @@ impl Gpu {
 }
 
 impl Set {
-    fn new(context: &Context, case: &Case, double: bool) -> Result<Self> {
+    fn new(context: &Context, case: &Case) -> Result<Self> {
         let tensor = |values: &[f32]| Tensor::from_f32(context, case.dtype, values, &case.shape);
         let poison = vec![f32::NAN; case.input.len()];
         let given = |values: &Option<Vec<f32>>| values.as_deref().map(tensor).transpose();
@@ -372,13 +314,12 @@ impl Set {
         };
         let lengths = case.lengths.as_deref();
         let lengths = lengths.map(|lengths| Tensor::from_slice(context, lengths, &[lengths.len()]));
-        let make_double = || -> Result<Double> {
+        let double = |values: &Vec<f32>| -> Result<Double> {
             Ok(Double {
-                grad_grad_input: tensor(&reversed(&case.grad_output))?,
+                grad_grad_input: tensor(values)?,
                 grad_grad_output: tensor(&poison)?,
             })
         };
-        let double = double.then(make_double).transpose()?;
         Ok(Self {
             plan: Plan::of_dtype(
                 context,
@@ -396,29 +337,10 @@ impl Set {
             grad_residual_output: given(&case.grad_residual_output)?,
             grad_residual: beside(!before)?,
             lengths: lengths.transpose()?,
-            double,
+            double: case.grad_grad_input.as_ref().map(double).transpose()?,
             shard: None,
         })
     }
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|x| f64::from(*x)).collect()
-}
-
-/// Length of the difference over the length of what is wanted.
-fn relative_error(got: &[f32], want: &[f64]) -> f64 {
-    let length = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
-    let mut errors = got
-        .iter()
-        .zip(want)
-        .map(|(&got, want)| f64::from(got) - want);
-    length(&mut errors) / length(&mut want.iter().copied())
-}
-
-/// Other values of the same kind.
-fn reversed(values: &[f32]) -> Vec<f32> {
-    values.iter().rev().copied().collect()
 }
 
 /// An element that is not written shows, and the first use does not find memory that wgpu has yet to clear.

@@ -106,7 +106,7 @@ impl Plan {
         prepared.record(&self.context, encoder, "double_backward", &operands)
     }
 
-    fn prepared_double(&self, wanted: DoubleWanted) -> Result<Arc<Prepared>> {
+    pub(super) fn prepared_double(&self, wanted: DoubleWanted) -> Result<Arc<Prepared>> {
         let index = usize::from(wanted.input)
             | usize::from(wanted.weight) << 1
             | usize::from(wanted.grad_output) << 2;

@@ -1,6 +1,7 @@
 //! Synchronized batch norm, recorded into the caller's command encoder.
 
 mod moments;
+mod warm;
 
 pub use moments::Moments;
 
@@ -189,7 +190,7 @@ impl SyncPlan {
             clear(encoder, exported);
             return Ok(());
         }
-        let prepared = self.prepared(&self.statistics, false, Recipe::sync_statistics)?;
+        let prepared = self.prepared_statistics()?;
         prepared.record(&self.plan.context, encoder, "sync_statistics", &operands)
     }
 
@@ -223,11 +224,7 @@ impl SyncPlan {
         operands.read(Slot::Statistics, &moments.statistics, &shape)?;
         operands.read(Slot::Averages, &moments.averages, &self.sums_shape())?;
         operands.check_overlaps()?;
-        let residual = tensors.residual.is_some();
-        let lazy = &self.forward[usize::from(residual)];
-        let prepared = self.prepared(lazy, residual, |problem, caps| {
-            Recipe::sync_normalize(problem, caps, self.empty)
-        })?;
+        let prepared = self.prepared_forward(tensors.residual.is_some())?;
         prepared.record(&self.plan.context, encoder, "sync_forward", &operands)
     }
 
@@ -261,14 +258,7 @@ impl SyncPlan {
             bias: tensors.grad_bias.is_some(),
             residual: tensors.grad_residual.is_some(),
         };
-        let residual = tensors.residual.is_some();
-        let index = usize::from(wanted.weight)
-            | usize::from(wanted.bias) << 1
-            | usize::from(wanted.residual) << 2
-            | usize::from(residual) << 3;
-        let prepared = self.prepared(&self.sums[index], residual, |problem, caps| {
-            Recipe::sync_sums(problem, caps, wanted)
-        })?;
+        let prepared = self.prepared_sums(wanted, tensors.residual.is_some())?;
         prepared.record(&self.plan.context, encoder, "sync_sums", &operands)
     }
 
@@ -308,11 +298,37 @@ impl SyncPlan {
             return Ok(());
         }
         let (residual, written) = (tensors.residual.is_some(), tensors.grad_residual.is_some());
-        let lazy = &self.backward[usize::from(written) | usize::from(residual) << 1];
-        let prepared = self.prepared(lazy, residual, |problem, caps| {
-            Recipe::sync_grad_input(problem, caps, written)
-        })?;
+        let prepared = self.prepared_grad_input(written, residual)?;
         prepared.record(&self.plan.context, encoder, "sync_backward", &operands)
+    }
+
+    fn prepared_statistics(&self) -> Result<Arc<Prepared>> {
+        self.prepared(&self.statistics, false, Recipe::sync_statistics)
+    }
+
+    fn prepared_forward(&self, residual: bool) -> Result<Arc<Prepared>> {
+        let lazy = &self.forward[usize::from(residual)];
+        self.prepared(lazy, residual, |problem, caps| {
+            Recipe::sync_normalize(problem, caps, self.empty)
+        })
+    }
+
+    fn prepared_sums(&self, wanted: Wanted, residual: bool) -> Result<Arc<Prepared>> {
+        let index = usize::from(wanted.weight)
+            | usize::from(wanted.bias) << 1
+            | usize::from(wanted.residual) << 2
+            | usize::from(residual) << 3;
+        self.prepared(&self.sums[index], residual, |problem, caps| {
+            Recipe::sync_sums(problem, caps, wanted)
+        })
+    }
+
+    /// `written`: the gradient of the residual is there already.
+    fn prepared_grad_input(&self, written: bool, residual: bool) -> Result<Arc<Prepared>> {
+        let lazy = &self.backward[usize::from(written) | usize::from(residual) << 1];
+        self.prepared(lazy, residual, |problem, caps| {
+            Recipe::sync_grad_input(problem, caps, written)
+        })
     }
 
     fn prepared(

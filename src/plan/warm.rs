@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::prepared::Prepared;
-use super::{Extras, Plan};
+use super::{ALONE, Extras, Plan};
+use crate::activation::Activation;
 use crate::clock::Clock;
-#[cfg(doc)]
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::Residual;
-use crate::recipe::Wanted;
+use crate::recipe::{DoubleWanted, Wanted};
 use crate::scope::scoped;
 #[cfg(doc)]
 use crate::{ForwardTensors, Layer};
@@ -76,6 +75,22 @@ impl Plan {
         self.warm_up_passes(false, Some(self.all_gradients()), extras)
     }
 
+    /// [`Plan::warm_up`] for [`Plan::double_backward`] with all gradients that the norm has. The forward pass is not among it.
+    ///
+    /// # Errors
+    /// Those of [`Plan::warm_up`]; [`Error::Unexpected`] if the norm has an activation, [`Error::Limit`] as [`Plan::double_backward`].
+    pub fn warm_up_double_backward(&self) -> Result<WarmUp> {
+        if self.norm.activation() != Activation::None {
+            return Err(Error::Unexpected("an activation", ALONE));
+        }
+        let wanted = DoubleWanted {
+            input: true,
+            weight: self.norm.has_weight(),
+            grad_output: true,
+        };
+        self.warmed_up(|| Ok(vec![Some(self.prepared_double(wanted)?)]))
+    }
+
     /// The forward pass, with statistics of the plan's own or the caller's, and a backward pass if one is given.
     pub(crate) fn warm_up_passes(
         &self,
@@ -83,15 +98,24 @@ impl Plan {
         backward: Option<Wanted>,
         extras: Extras,
     ) -> Result<WarmUp> {
+        self.warmed_up(|| {
+            let forward = self.prepared_forward(own_statistics, extras)?;
+            let backward = backward.map(|wanted| self.prepared_backward(wanted, extras));
+            Ok(vec![Some(forward), backward.transpose()?])
+        })
+    }
+
+    /// What `prepare` gives, unless the plan has nothing to do.
+    pub(super) fn warmed_up(
+        &self,
+        prepare: impl FnOnce() -> Result<Vec<Option<Arc<Prepared>>>>,
+    ) -> Result<WarmUp> {
         let (clock, context) = (Clock::start(), &self.context);
         context.check_lost()?;
         if self.problem.is_none() {
             return Ok(WarmUp::default());
         }
-        let mut prepared = vec![self.prepared_forward(own_statistics, extras)?];
-        if let Some(wanted) = backward {
-            prepared.push(self.prepared_backward(wanted, extras)?);
-        }
+        let prepared: Vec<_> = prepare()?.into_iter().flatten().collect();
         let pipelines = self.compile(&prepared)?;
         let scratch = prepared.iter().flat_map(|prepared| prepared.scratch());
         Ok(WarmUp {

@@ -6,11 +6,11 @@ mod run;
 
 use wgpu_norm::check::Case;
 use wgpu_norm::{
-    BatchNorm, Caps, DType, DoubleWanted, Error, GroupNorm, InstanceNorm, Layer, LayerNorm, Mode,
-    Norm, RmsNorm, Tensor,
+    Activation, BatchNorm, Caps, DType, DoubleWanted, Error, GroupNorm, InstanceNorm, Layer,
+    LayerNorm, Mode, Norm, Plan, RmsNorm, Tensor,
 };
 
-use crate::common::{check, context, devices, judge, shapes};
+use crate::common::{check, context, devices, judge, new_context, shapes};
 
 fn random(norm: &Norm, mode: Mode, shape: &[usize], seed: u64) -> Case {
     let case = Case::random(norm, mode, shape, seed).unwrap();
@@ -247,6 +247,27 @@ fn layers() {
         let grad_weight = got.grad_weight.as_ref().map(values);
         assert_eq!(grad_weight.as_ref(), want.get("double_grad_weight"));
     }
+}
+
+/// What a warm-up compiles is what the passes launch, whatever the norm.
+#[test]
+fn a_warm_up_leaves_nothing_to_compile() {
+    for (norm, shape) in some() {
+        let context = new_context();
+        let plan = Plan::new(&context, norm.clone(), &shape, Mode::TRAINING).unwrap();
+        let forward = plan.warm_up().unwrap();
+        let report = plan.warm_up_double_backward().unwrap();
+        assert!(report.pipelines > 0 && report.scratch_bytes > 0);
+        let all = forward.pipelines + report.pipelines;
+        assert_eq!(context.pipeline_count(), all);
+        run::all(&context, &random(&norm, Mode::TRAINING, &shape, 1));
+        assert_eq!(context.pipeline_count(), all, "{norm:?}");
+        assert_eq!(plan.warm_up_double_backward().unwrap().pipelines, 0);
+    }
+    let norm = LayerNorm::new(&[4]).activation(Activation::Relu);
+    let plan = Plan::new(context(), norm, &[3, 4], Mode::TRAINING).unwrap();
+    let error = plan.warm_up_double_backward().unwrap_err();
+    assert!(matches!(error, Error::Unexpected(..)));
 }
 
 /// Nothing but a gradient of 0 of the weight.

@@ -5,10 +5,10 @@ mod ranks;
 
 use proptest::prelude::*;
 use wgpu_norm::check::{Case, results};
-use wgpu_norm::sync::{ByRank, Statistics};
+use wgpu_norm::sync::{ByRank, Statistics, SyncPlan};
 use wgpu_norm::{Activation, BatchNorm, DType, Error, Layer, LayerNorm, Mode, Tensor};
 
-use crate::common::{TOLERANCE, check, context, devices, judge};
+use crate::common::{TOLERANCE, check, context, devices, judge, new_context};
 
 /// A batch whose samples have the shape `sample`, and so many of which each rank has.
 fn batch(norm: BatchNorm, ranks: &[usize], sample: &[usize], seed: u64) -> Case {
@@ -172,6 +172,29 @@ fn an_empty_batch_leaves_everything_alone() {
     let gradients = gradients.unwrap();
     assert_eq!(gradients.grad_input.shape(), [0, 3, 2]);
     assert_eq!(gradients.grad_weight.unwrap().to_vec().unwrap(), [0.0; 3]);
+}
+
+/// What a warm-up compiles is what the halves of the passes launch, on an empty shard as well.
+#[test]
+fn a_warm_up_leaves_nothing_to_compile() {
+    for residual in [false, true] {
+        let context = new_context();
+        let norm = BatchNorm::new(5).activation(Activation::Tanh);
+        let case = batch(norm, &[3, 0], &[5, 7], 2);
+        let case = if residual { case.with_residual() } else { case };
+        for samples in [3, 0] {
+            let plan = SyncPlan::new(&context, norm, &[samples, 5, 7], Mode::TRAINING).unwrap();
+            let report = match residual {
+                false => plan.warm_up(),
+                true => plan.warm_up_residual(),
+            };
+            // An empty shard updates its running statistics as the others do.
+            assert_eq!(report.unwrap().pipelines > 0, samples > 0);
+        }
+        let warm = context.pipeline_count();
+        results(&context, &case).unwrap();
+        assert_eq!(context.pipeline_count(), warm);
+    }
 }
 
 /// Shards that are not those of the batch, and what no shard has.
