@@ -21,7 +21,7 @@ fn lane_sum(task: Task) -> Item {
         for (var done = outer; done < min(outer + HELD * BLOCKS, task.vectors); done += HELD) {
             var block = Value();
             for (var k = 0u; k < HELD; k += 1u) {
-                if (k < task.vectors - done) {
+                if (FULL || k < task.vectors - done) {
                     let at = offset(cursor);
                     if (!PARTNER_CONSTANT) {
                         group = group_at(partner(cursor));

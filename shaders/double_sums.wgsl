@@ -41,7 +41,7 @@ fn lane_sums(task: Task) -> Partial {
         for (var done = outer; done < min(outer + HELD * BLOCKS, task.vectors); done += HELD) {
             var block = LaneSums();
             for (var k = 0u; k < HELD; k += 1u) {
-                if (k < task.vectors - done) {
+                if (FULL || k < task.vectors - done) {
                     let at = offset(cursor);
                     let x_hat = normalized(load_input(at), centering);
                     let v = load_grad_grad_input(at) * centering.rstd;

@@ -21,7 +21,7 @@ fn hold(task: Task) {
     var cursor = cursor_at(task);
     let centering = saved_centering(task.group);
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             let at = offset(cursor);
             held_x_hat[k] = normalized(load_input(at), centering);
             held_gradient[k] = output_gradient(at, held_x_hat[k], affine_again(k, cursor), false);
@@ -37,7 +37,7 @@ fn sums_of(task: Task) -> Partial {
     var sum = Value();
     var sum_x_hat = Value();
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             let gradient = held_gradient[k] * held_weight[k];
             sum += gradient;
             sum_x_hat += gradient * held_x_hat[k];
@@ -53,7 +53,7 @@ fn finish(task: Task, sums: Partial) {
     let mean_gradient = select(Item(), sums[0] / params.count, CENTERED);
     let mean_product = sums[1] / params.count;
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             let at = offset(cursor);
             var x_hat = held_x_hat[k];
             var grad_output = held_gradient[k];

@@ -117,6 +117,9 @@ pub struct Variant {
     pub columns: u32,
     /// Vectors that a lane keeps in registers, or sums as one block.
     pub held: u32,
+    /// Every lane has as many, or in blocks a multiple of them, in every task: nothing to test. On lavapipe a test costs a selection for each
+    /// number that it guards.
+    pub full: bool,
     /// The lane's whole share is kept.
     pub resident: bool,
     /// Items are runs of groups, several of each.

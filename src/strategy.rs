@@ -138,8 +138,8 @@ fn cpu_tile(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Tile {
 /// Short items have a lane each: a reduction over lanes costs more than it spreads. On lavapipe the backward pass of rows of 48 takes 1.8 ns
 /// per element so and 1.9 with 8 lanes, that of rows of 64 2.0 and 1.7.
 ///
-/// Vectors that lie apart are pieces of 64 or 32 bytes of a row of the tensor where two or four lanes share an item: layer norm over 64
-/// channels of `[21, 64, 3600]` takes 1.9 ns per element forward and 2.3 backward, and 2.8 and 3.0 with 8 lanes.
+/// Vectors that lie apart are pieces of 64 bytes of a row of the tensor where two lanes share an item: layer norm over 64 channels of
+/// `[21, 64, 3600]` takes 1.9 ns per element forward and 2.3 backward, and 2.6 and 3.0 with 8 lanes.
 fn cpu_lanes(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Option<u32> {
     let single = match load {
         _ if layout.across => MAX_LANE_VECTORS / 2,
@@ -149,14 +149,8 @@ fn cpu_lanes(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Option<u3
     if vectors <= single {
         return Some(1);
     }
-    let few: &[u32] = match load {
-        _ if !layout.apart => &[],
-        Load::Forward => &[2, 4],
-        Load::Backward => &[2],
-    };
-    let held = max_held(layout, load, caps);
-    let fits = |lanes: &&u32| vectors.div_ceil(**lanes) <= held;
-    few.iter().find(fits).copied()
+    let two_are_enough = layout.apart && vectors.div_ceil(2) <= max_held(layout, load, caps);
+    two_are_enough.then_some(2)
 }
 
 /// Items that a team takes, one after the other. A workgroup costs 0.1 µs on lavapipe, as much as 500 elements: it gets 32,768,

@@ -6,7 +6,7 @@ var<private> held_bias: array<Value, HELD>;
 fn hold_affine(task: Task) {
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             held_weight[k] = load_weight(partner(cursor));
             held_bias[k] = load_bias(partner(cursor));
             cursor = advance(cursor);

@@ -17,7 +17,7 @@ fn group_of_column(task: Task, cursor: Cursor) -> u32 {
 fn hold_centering(task: Task) {
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             held_centering[k] = saved_centering(group_of_column(task, cursor));
             cursor = advance(cursor);
         }

@@ -8,7 +8,7 @@ fn store_columns(workgroup: u32) {
     var cursor = cursor_at(task);
     let first = first_partial_of_columns(workgroup);
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             store_partials(first + partner(cursor), column_gradient[k]);
             store_partials(params.plane + first + partner(cursor), column_product[k]);
             cursor = advance(cursor);

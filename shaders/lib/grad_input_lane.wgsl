@@ -16,7 +16,7 @@ fn grad_input_lane(task: Task, sums: Sums) {
         scale *= load_weight(partner(cursor));
     }
     for (var k = 0u; k < select(task.vectors, HELD, RESIDENT); k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             let at = offset(cursor);
             var x_hat = Value();
             if (BATCH_STATISTICS || ACTIVATED) {

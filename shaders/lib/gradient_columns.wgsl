@@ -6,7 +6,7 @@ fn lane_sums(task: Task) -> Partial {
     var sum = Value();
     var sum_x_hat = Value();
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             let at = offset(cursor);
             let x_hat = x_hat_at(at, centering);
             let affine = affine_again(k, cursor);

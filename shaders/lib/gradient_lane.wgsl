@@ -44,7 +44,7 @@ fn lane_sums(task: Task) -> Partial {
             var block = Value();
             var block_x_hat = Value();
             for (var k = 0u; k < HELD; k += 1u) {
-                if (k < task.vectors - done) {
+                if (FULL || k < task.vectors - done) {
                     let at = offset(cursor);
                     var centering = centering_of_item;
                     if (!ITEMS_ARE_GROUPS && !PARTNER_CONSTANT) {

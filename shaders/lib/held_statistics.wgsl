@@ -18,7 +18,7 @@ fn held_statistics(column: u32, vectors: u32) -> Partial {
     var sum = Value();
     var largest = Value();
     for (var k = 0u; k < ROWS; k += 1u) {
-        if (k < vectors) {
+        if (FULL || k < vectors) {
             let distance = held[k * COLUMNS + column] - element;
             sum += distance;
             largest = max(largest, abs(distance));
@@ -30,7 +30,7 @@ fn held_statistics(column: u32, vectors: u32) -> Partial {
     sum = Value();
     var squares = Value();
     for (var k = 0u; k < ROWS; k += 1u) {
-        if (k < vectors) {
+        if (FULL || k < vectors) {
             let distance = (held[k * COLUMNS + column] - high) * unit;
             sum += distance;
             squares += distance * distance;

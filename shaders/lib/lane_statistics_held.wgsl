@@ -3,7 +3,7 @@
 fn lane_statistics(task: Task) -> Partial {
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             hold_input(k, offset(cursor));
             cursor = advance(cursor);
         }

@@ -9,7 +9,7 @@ fn lane_statistics(task: Task) -> Partial {
         for (var done = outer; done < min(outer + HELD * BLOCKS, task.vectors); done += HELD) {
             let vectors = min(task.vectors - done, HELD);
             for (var k = 0u; k < HELD; k += 1u) {
-                if (k < vectors) {
+                if (FULL || k < vectors) {
                     hold_input(k, offset(cursor));
                     cursor = advance(cursor);
                 }

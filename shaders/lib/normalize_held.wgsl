@@ -4,7 +4,7 @@ fn normalize_lane(task: Task, centering: Centering) {
     var cursor = cursor_at(task);
     let affine_of_item = affine_at(partner(cursor));
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             normalize_vector(k, cursor, centering, affine_of_item);
             cursor = advance(cursor);
         }

@@ -21,7 +21,7 @@ fn run(workgroup: u32) {
 fn hold_sums(task: Task) {
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             let column = group_of_column(task, cursor);
             held_scale[k] = held_centering[k].rstd;
             if (!WEIGHT_IN_SUMS) {
@@ -38,7 +38,7 @@ fn grad_input_row(task: Task) {
     enter_row(task);
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             let at = offset(cursor);
             var x_hat = Value();
             if (BATCH_STATISTICS || ACTIVATED) {

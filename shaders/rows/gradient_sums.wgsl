@@ -14,7 +14,7 @@ fn add_row(task: Task) {
     enter_row(task);
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             let at = offset(cursor);
             let x_hat = normalized(load_input(at), held_centering[k]);
             let affine = affine_again(k, cursor);

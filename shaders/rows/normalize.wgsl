@@ -14,7 +14,7 @@ fn normalize_row(task: Task) {
     enter_row(task);
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             normalize_vector(k, cursor, held_centering[k], affine_again(k, cursor));
             cursor = advance(cursor);
         }
@@ -24,7 +24,7 @@ fn normalize_row(task: Task) {
 fn keep_columns(task: Task) {
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
-        if (k < task.vectors) {
+        if (FULL || k < task.vectors) {
             keep_moments(group_of_column(task, cursor), task.row == 0u);
             cursor = advance(cursor);
         }

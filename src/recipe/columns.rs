@@ -125,6 +125,11 @@ impl Columns {
     fn chunk_of(&self, rows: u32) -> u32 {
         let lane_vectors = self.part_vectors.div_ceil(self.tile.lanes);
         let most = strategy::MAX_LANE_VECTORS / lane_vectors;
+        // As many for all teams, if that is possible: the kernels then have nothing to test.
+        let power = self.chunk.next_power_of_two();
+        if power <= most && rows.is_multiple_of(power * self.tile.teams) {
+            return power;
+        }
         rows.div_ceil((rows / self.chunk).max(1)).min(most)
     }
 
@@ -161,6 +166,7 @@ impl Columns {
                 chunk,
                 by_channel: self.by_channel,
                 blocks,
+                in_blocks: false,
                 hold_affine: !self.by_channel,
             });
             if blocks.is_some() {

@@ -80,6 +80,7 @@ impl Recipe {
                 )?;
             }
             step.variant.positions = positions(lengths, step.variant.vector);
+            step.variant.full = false;
             step.variant.lengths = reads || step.kernel == Kernel::MergeStatistics;
             step.variant.optional = optional.with_if(reads, Slot::Lengths);
             if step.kernel == Kernel::GradInput {

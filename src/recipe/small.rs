@@ -124,6 +124,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         grouped_columns: false,
         columns: 1,
         held: 16,
+        full: false,
         resident: false,
         runs: false,
         one_run: true,

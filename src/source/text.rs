@@ -81,6 +81,7 @@ pub(super) fn constants(variant: &Variant) -> String {
         ("ROW_BLOCKS", variant.row_blocks),
         ("AFFINE_OF_ROW", variant.affine_of_row),
         ("GROUPED_COLUMNS", variant.grouped_columns),
+        ("FULL", variant.full),
         ("ONE_RUN", variant.one_run),
         ("RUNS_OF_ONE", variant.runs_of_one),
         ("ONE_OUTER", variant.one_outer),

@@ -57,9 +57,14 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
     let end = (begin + p.part_vectors).min(p.item_vectors);
     let first = begin + lane;
     if number >= p.items || first >= end {
+        assert!(!step.variant.full, "{step:#?}");
         return 0;
     }
     let vectors = (end - first).div_ceil(lanes);
+    if step.variant.full {
+        assert!(vectors.is_multiple_of(step.variant.held), "{step:#?}");
+        assert!(vectors == step.variant.held || !step.variant.resident);
+    }
     let mut run = first / p.run_length;
     let mut within = first - run * p.run_length;
     for _ in 0..vectors {
