@@ -64,7 +64,8 @@ impl Job {
         self.first_part + chunks
     }
 
-    /// Whether each lane has `held` vectors, or in blocks a multiple of them, in every task of a launch over items of so many vectors.
+    /// Whether each lane has `held` vectors, or in blocks a multiple of them, in every task of a launch over items of so many vectors. It depends on
+    /// the number of items: for software devices alone, whose compilers round both texts alike; others may fuse operations of one and not of the other.
     fn is_full(&self, kernel: Kernel, item_vectors: u32, rows: u32) -> bool {
         // What these hold are rows, of which the last block may have fewer.
         let rows_are_held = self.blocks.is_some() && kernel == Kernel::Statistics;
@@ -293,12 +294,8 @@ impl<'a> Jobs<'a> {
             plane: self.parts * per_part,
             ..params
         };
-        let workgroups = chunks * job.parts;
-        // Workgroups that only fill the grid have no tasks.
-        let rows_of_grid = workgroups.div_ceil(self.caps.max_workgroups_per_dimension);
-        let full = job.is_full(kernel, params.item_vectors, blocks.rows)
-            && workgroups.is_multiple_of(rows_of_grid);
-        Step {
+        let full = self.caps.cpu && job.is_full(kernel, params.item_vectors, blocks.rows);
+        let mut step = Step {
             kernel,
             variant: Variant {
                 tile: job.tile,
@@ -335,10 +332,14 @@ impl<'a> Jobs<'a> {
                 optional,
             },
             params,
-            workgroups,
+            workgroups: chunks * job.parts,
             window,
             renamed: Vec::new(),
-        }
+        };
+        // Workgroups that only fill the grid have no tasks.
+        let [x, y] = step.grid(self.caps);
+        step.variant.full &= x * y == step.workgroups;
+        step
     }
 
     /// The bytes of the tensor to bind for `job`, and the elements in them before the first of the slice.
