@@ -49,3 +49,22 @@ fn the_comparison_fails_when_one_element_is_wrong() {
     let short = Row::new(String::new(), "output", &output[1..], &want, 0.0);
     assert!(short.error.is_infinite());
 }
+
+/// A row's result does not depend on how many rows there are, though the text of the kernel does.
+#[test]
+fn a_row_alone_gives_the_same_bits() {
+    for d in [64, 96, 512, 768, 4096] {
+        let norm = LayerNorm::new(&[d]).into();
+        let many = Case::random(&norm, Mode::TRAINING, &[256, d], 3).unwrap();
+        let mut few = many.clone();
+        few.shape = vec![5, d];
+        few.input.truncate(5 * d);
+        few.grad_output.truncate(5 * d);
+        for (device, context) in devices() {
+            let [many, few] = [&many, &few].map(|case| results(&context, case).unwrap());
+            for name in ["output", "grad_input"] {
+                assert_eq!(many[name][..5 * d], few[name], "{device}: {name} of {d}");
+            }
+        }
+    }
+}
