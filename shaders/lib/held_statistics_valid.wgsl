@@ -9,6 +9,9 @@ fn hold_input(k: u32, at: u32) {
     held_valid[k] = select(Value(), Value(1.0), valid_at(at));
 }
 
+// As there.
+const CHAIN: u32 = 8u;
+
 fn held_statistics(column: u32, vectors: u32) -> Partial {
     // Distances from an element first, so that a constant set has exactly its value as mean.
     var counts = Value();
@@ -38,12 +41,17 @@ fn held_statistics(column: u32, vectors: u32) -> Partial {
     let high = select(Item(), opaque(element + total(sum) / count), CENTERED);
     sum = Value();
     var squares = Value();
+    var chain = Value();
     for (var k = 0u; k < HELD; k += 1u) {
         if (k < vectors) {
             // Before the unit, with which it may be infinite.
             let distance = (held[k] - high) * held_valid[k] * unit;
             sum += distance;
-            squares += distance * distance;
+            chain += distance * distance;
+        }
+        if ((k + 1u) % CHAIN == 0u || k + 1u == HELD) {
+            squares += chain;
+            chain = Value();
         }
     }
     if (!CENTERED) {

@@ -21,10 +21,22 @@ fn rstd_of(variance: Item, scale: Item) -> Item {
     let a = scale * unit;
     let b = params.eps_scale * unit;
     let v = variance * a * a + params.eps_in_scale * b * b;
-    var rstd = inverseSqrt(v);
-    // One step of Newton's method: inverseSqrt may be 2 units in the last place off.
-    rstd = rstd * (1.5 - 0.5 * ((v * rstd) * rstd));
+    // inverseSqrt may be 2 units in the last place off. Of the upper half of its bits, r, the error e = 1 - v * r² is computed
+    // without rounding: 1 / sqrt(v) = r / sqrt(1 - e).
+    let r = upper(inverseSqrt(v));
+    let square = r * r;
+    let v_upper = upper(v);
+    let square_upper = upper(square);
+    let v_lower = v - v_upper;
+    let square_lower = square - square_upper;
+    let e = ((1.0 - v_upper * square_upper) - (v_upper * square_lower + v_lower * square_upper)) - v_lower * square_lower;
+    let rstd = r + r * (e * (0.5 + 0.375 * e));
     return select(rstd * unit, Item(), v == Item());
+}
+
+// x without the lower half of its 24 digits: products of two such numbers are exact.
+fn upper(x: Item) -> Item {
+    return bitcast<Item>(bitcast<Bits>(x) & Bits(0xfffff000u));
 }
 
 fn store_moments(group: u32, moments: Moments) {
