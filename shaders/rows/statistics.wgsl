@@ -6,7 +6,7 @@ fn run(workgroup: u32) {
     for (var row = 0u; row < params.chunk; row += ROWS) {
         let rows = hold_rows(workgroup, row);
         for (var c = 0u; c < COLUMNS; c += 1u) {
-            if (rows > 0u) {
+            if (FULL || rows > 0u) {
                 column_statistics[c] = merge(column_statistics[c], held_statistics(c, rows));
             }
         }
@@ -14,7 +14,7 @@ fn run(workgroup: u32) {
     let task = task_at(workgroup, 0u);
     var cursor = cursor_at(task);
     for (var c = 0u; c < COLUMNS; c += 1u) {
-        if (c < task.vectors) {
+        if (FULL || c < task.vectors) {
             store_partials(first_partial_of_columns(workgroup) + partner(cursor), column_statistics[c]);
             cursor = advance(cursor);
         }
@@ -33,10 +33,13 @@ fn hold_rows(workgroup: u32, row: u32) -> u32 {
             cursor = cursor_at(task);
             rows += select(0u, 1u, task.exists && row + k / COLUMNS < params.chunk);
         }
-        if (column < task.vectors) {
+        if (FULL || column < task.vectors) {
             held[k] = incoming(offset(cursor));
             cursor = advance(cursor);
         }
+    }
+    if (FULL) {
+        return ROWS;
     }
     return rows;
 }

@@ -67,9 +67,12 @@ impl Job {
     /// Whether each lane has `held` vectors, or in blocks a multiple of them, in every task of a launch over items of so many vectors. It depends on
     /// the number of items: for software devices alone, whose compilers round both texts alike; others may fuse operations of one and not of the other.
     fn is_full(&self, kernel: Kernel, item_vectors: u32, rows: u32) -> bool {
-        // What these hold are rows, of which the last block may have fewer.
-        let rows_are_held = self.blocks.is_some() && kernel == Kernel::Statistics;
-        let of_team = self.tile.lanes * self.held;
+        // Statistics of columns hold several rows of each.
+        let (held, held_rows) = match self.blocks.is_some() && kernel == Kernel::Statistics {
+            true => (self.columns, self.held / self.columns),
+            false => (self.held, 1),
+        };
+        let of_team = self.tile.lanes * held;
         let lanes_are = match self.in_blocks {
             true => self.part_vectors.is_multiple_of(of_team),
             false => self.part_vectors == of_team,
@@ -77,11 +80,11 @@ impl Job {
         // Untested, more than 16 vectors with a weight and a bias each are all loaded before the first is used: layer norm of 4096x768 takes 8 %
         // longer on lavapipe.
         let too_many = self.hold_affine && self.resident && self.held > 16;
-        !rows_are_held
-            && !too_many
+        !too_many
             && lanes_are
             && item_vectors.is_multiple_of(self.part_vectors)
             && rows.is_multiple_of(self.chunk * self.tile.teams)
+            && self.chunk.is_multiple_of(held_rows)
     }
 }
 

@@ -62,8 +62,14 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
     }
     let vectors = (end - first).div_ceil(lanes);
     if step.variant.full {
-        assert!(vectors.is_multiple_of(step.variant.held), "{step:#?}");
-        assert!(vectors == step.variant.held || !step.variant.resident);
+        let (held, columns) = (step.variant.held, step.variant.columns);
+        if step.variant.by_rows && step.kernel == Kernel::Statistics {
+            assert_eq!(vectors, columns, "{step:#?}");
+            assert!(p.chunk.is_multiple_of(held / columns), "{step:#?}");
+        } else {
+            assert!(vectors.is_multiple_of(held), "{step:#?}");
+            assert!(vectors == held || !step.variant.resident);
+        }
     }
     let mut run = first / p.run_length;
     let mut within = first - run * p.run_length;
