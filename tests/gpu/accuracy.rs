@@ -59,8 +59,10 @@ fn norms() -> Vec<(Norm, Vec<usize>)> {
 #[test]
 fn every_element_is_within_its_bound() {
     let (mut output, mut grad_input) = (0.0f64, 0.0f64);
-    for (device, context) in own_devices() {
-        for (seed, (norm, shape)) in norms().iter().enumerate() {
+    // All on the device as it is, and a third on each of the others.
+    for (number, (device, context)) in own_devices().into_iter().enumerate() {
+        let step = if number == 0 { 1 } else { 3 };
+        for (seed, (norm, shape)) in norms().iter().enumerate().skip(number % step).step_by(step) {
             for offset in [0.0, 1e3, 1e6] {
                 let case = Case::random(norm, Mode::TRAINING, shape, seed as u64).unwrap();
                 let case = case.offset(offset);

@@ -93,12 +93,15 @@ fn norms() -> [(Norm, &'static [usize]); 6] {
     ]
 }
 
-/// Every tensor that may be written over another one is: the same bits as apart.
+/// Every tensor that may be written over another one is: the same bits as apart. By every strategy on the device as it is, by one after the other
+/// on what it can stand in for.
 #[test]
 fn in_place() {
+    let mut turns = STRATEGIES.into_iter().cycle();
     for (device, context) in devices() {
         for (norm, shape) in norms() {
-            for strategy in STRATEGIES {
+            let strategies = if device == "own" { STRATEGIES.len() } else { 1 };
+            for strategy in turns.by_ref().take(strategies) {
                 let norm = norm.clone().with_activation(Activation::Silu);
                 let case = Case::random(&norm, Mode::TRAINING, shape, 2).unwrap();
                 let mut case = case.with_residual();

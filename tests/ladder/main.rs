@@ -12,7 +12,6 @@ mod scratch;
 mod simulation;
 mod tint;
 mod variants;
-mod wgsl;
 
 /// What the benchmarks' cases return.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

@@ -1,6 +1,7 @@
 //! Every kernel variant as a pipeline of wgpu, every pass recorded and submitted, on wgpu's backend without a GPU:
 //! all of wgpu's validation under WebGPU's default limits, on devices with subgroups of several sizes and without.
 
+use naga::AddressSpace;
 use pollster::block_on;
 use rayon::prelude::*;
 use wgpu_norm::check::{Case, results};
@@ -54,7 +55,7 @@ fn every_variant_makes_a_pipeline() {
         let text = wgsl(*kernel, variant, *shared, Dialect::Naga);
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(kernel.name()),
-            source: wgpu::ShaderSource::Wgsl(text.into()),
+            source: wgpu::ShaderSource::Wgsl(text.as_str().into()),
         });
         let _ = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(kernel.name()),
@@ -64,8 +65,36 @@ fn every_variant_makes_a_pipeline() {
             compilation_options: wgpu::PipelineCompilationOptions::default(),
             cache: None,
         });
+        within_limits(*kernel, &text);
     };
     variants::all().par_iter().for_each(make);
+    println!("{} variants", variants::all().len());
+}
+
+/// WebGPU's default limits on what a shader uses; wgpu itself looks at the memory of a workgroup only in drivers.
+fn within_limits(kernel: Kernel, text: &str) {
+    let mut module = naga::front::wgsl::parse_str(text).unwrap();
+    naga::compact::compact(&mut module, naga::compact::KeepUnused::No);
+    let [entry] = module.entry_points.as_slice() else {
+        panic!("{kernel:?}: {} entry points", module.entry_points.len());
+    };
+    let invocations: u32 = entry.workgroup_size.iter().product();
+    assert!(invocations <= 256, "{kernel:?}: {invocations} invocations");
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).unwrap();
+    let (mut storage, mut workgroup) = (0, 0);
+    for (_, variable) in module.global_variables.iter() {
+        match variable.space {
+            AddressSpace::Storage { .. } => storage += 1,
+            AddressSpace::WorkGroup => workgroup += layouter[variable.ty].size,
+            _ => {}
+        }
+    }
+    assert!(storage <= 8, "{kernel:?}: {storage} storage buffers");
+    assert!(
+        workgroup <= 16_384,
+        "{kernel:?}: {workgroup} bytes of workgroup memory"
+    );
 }
 
 /// Data of the others take seconds to make, and forced strategies go where these sizes do not.
