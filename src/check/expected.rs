@@ -253,9 +253,10 @@ impl Expected {
         };
         let slack = match tensor {
             "output" => self.stored_x_hat * self.unit_output,
-            // Through x̂ itself and through the slope of the activation.
+            // Through x̂ itself and through the slope of the activation; twice through x̂ where it is multiplied with its mean product.
             "grad_input" | "grad_weight" | "grad_bias" | "grad_residual" => {
-                (4.0 * self.stored_x_hat + self.stored_gradient) * scale
+                let of_x_hat = self.stored_x_hat + self.stored_x_hat.powi(2);
+                (4.0 * of_x_hat + self.stored_gradient) * scale
             }
             _ => 0.0,
         };

@@ -179,3 +179,26 @@ fn scales_that_change_within_a_group() {
         }
     }
 }
+
+/// Squares of numbers on a grid, as f32 at an offset are, are 1 modulo 8 or even: a long chain of additions that takes one bit less than they have
+/// rounds all odd ones in the same direction.
+#[test]
+fn sums_of_squares_are_not_biased() {
+    let norm: Norm = LayerNorm::new(&[1000]).into();
+    let mut errors = Vec::new();
+    for seed in 0..20 {
+        let case = Case::random(&norm, Mode::TRAINING, &[3, 1000], seed).unwrap();
+        let case = case.offset(1e4);
+        let input: Vec<f64> = case.input.iter().map(|&x| x.into()).collect();
+        let mut parameters = reference::Parameters::new(&norm);
+        let want =
+            reference::forward(&norm, case.mode, &case.shape, &input, &mut parameters).unwrap();
+        let got = &results(context(), &case).unwrap()["rstd"];
+        for (got, var) in got.iter().zip(want.var) {
+            errors.push(f64::from(*got) * (var + norm.eps()).sqrt() - 1.0);
+        }
+    }
+    let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+    println!("mean error of rstd: {mean:.1e}");
+    assert!(mean.abs() < U / 3.0, "{mean:e}");
+}

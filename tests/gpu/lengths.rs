@@ -8,7 +8,7 @@ use wgpu_norm::{
     Inputs, InstanceNorm, Layer, LayerNorm, Mode, Norm, Plan, RmsNorm, State, Tensor,
 };
 
-use crate::common::{TOLERANCE, cases, check, context, devices, encoder, judge};
+use crate::common::{TOLERANCE, cases, check, context, devices, encoder, judge, own_devices};
 use crate::pytorch::ours;
 
 /// Indices of the padding.
@@ -83,13 +83,13 @@ const LENGTHS: [&[u32]; 4] = [&[3, 0, 1, 100], &[5, 2, 6, 4], &[1, 1, 0, 1], &[0
 #[test]
 fn every_norm() {
     let (mut turn, mut seed) = (0, 0);
+    let devices = own_devices();
     for (norm, shape) in norms() {
         let modes = 1 + usize::from(norm.tracks_running_stats());
         for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
             // The other half next time.
             turn += 1;
-            let devices = devices().into_iter().skip(turn % 2).step_by(2);
-            for (device, context) in devices {
+            for (device, context) in devices.iter().skip(turn % 2).step_by(2) {
                 turn += 1;
                 let activation = [Activation::None, Activation::Sigmoid][turn / 2 % 2];
                 let norm = norm.clone().with_activation(activation);
@@ -101,9 +101,9 @@ fn every_norm() {
                         _ => case,
                     };
                     let case = poisoned(case.with_lengths(lengths));
-                    check(device, &context, &case);
+                    check(device, context, &case);
                     if seed.is_multiple_of(5) {
-                        padding_is_zero(&context, &case);
+                        padding_is_zero(context, &case);
                     }
                 }
             }
@@ -144,7 +144,7 @@ fn long_samples() {
         ),
     ];
     for (norm, shape, lengths) in norms {
-        for (device, context) in devices() {
+        for (device, context) in own_devices() {
             for dtype in [DType::F32, DType::BF16] {
                 let case = Case::random(&norm, Mode::TRAINING, shape, 7).unwrap();
                 let offset = if dtype == DType::F32 { 1e4 } else { 0.0 };
@@ -226,7 +226,7 @@ fn agrees_with_pytorch() {
             "double_grad_weight",
             "grad_grad_output",
         ];
-        for (device, context) in devices() {
+        for (device, context) in own_devices() {
             let results = results(&context, &case).unwrap();
             for (key, want) in &theirs.expected {
                 if second.contains(&key.as_str()) {
@@ -255,7 +255,7 @@ fn in_slices() {
         (LayerNorm::new(&[33]).into(), &[20, 10, 33]),
     ];
     for (norm, shape) in norms {
-        for (device, context) in devices() {
+        for (device, context) in own_devices() {
             let caps = Caps {
                 max_binding_size: 8192,
                 ..*context.caps()

@@ -6,7 +6,7 @@ use wgpu_norm::{
     Mode, Norm, Plan, RmsNorm, Tensor,
 };
 
-use crate::common::{context, devices, encoder};
+use crate::common::{context, encoder, own_devices};
 
 /// Tensors one after the other in a single buffer, at aligned offsets, with NaN between and behind them.
 struct Arena<'a> {
@@ -93,7 +93,7 @@ fn norms() -> [(Norm, &'static [usize]); 6] {
 /// All tensors of a pass in one buffer: the same bits as in separate buffers, and nothing else is written.
 #[test]
 fn all_tensors_in_one_buffer() {
-    for (device, context) in devices() {
+    for (device, context) in own_devices() {
         for (norm, shape) in norms() {
             let case = Case::random(&norm, Mode::TRAINING, shape, 1).unwrap();
             let separate = results(&context, &case).unwrap();
@@ -163,7 +163,7 @@ fn all_tensors_in_one_buffer() {
 /// Output over input, then `grad_input` over `grad_output` or over the input: the same bits.
 #[test]
 fn in_place() {
-    for (device, context) in devices() {
+    for (device, context) in own_devices() {
         for (norm, shape) in norms() {
             for strategy in crate::common::STRATEGIES {
                 let mut case = Case::random(&norm, Mode::TRAINING, shape, 2).unwrap();

@@ -129,14 +129,14 @@ prop_compose! {
     }
 }
 
-/// A new device every 50 cases of a norm, so that pipelines that were used once do not fill the memory.
+/// A new device every 20 problems of a norm, so that pipelines that were used once do not fill the memory.
 fn context_of(norm: &Norm) -> Context {
     static CONTEXTS: Mutex<BTreeMap<&str, (usize, Context)>> = Mutex::new(BTreeMap::new());
     let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
     let (uses, context) = contexts
         .entry(norm.name())
         .or_insert_with(|| (0, new_context()));
-    if *uses == 50 {
+    if *uses == 20 {
         (*uses, *context) = (0, new_context());
     }
     *uses += 1;
@@ -242,4 +242,12 @@ fn what_failed_before() {
         case.strategy = strategy;
         check("own", context(), &case);
     }
+    // Groups of one element, whose sum with the residual is rounded when it is stored: x̂ then is not 0.
+    let norm = LayerNorm::new(&[1, 1]).eps(1e-12).bias(false).into();
+    let case = Case::random(&norm, Mode::TRAINING, &[13, 512, 4, 1, 1], 0).unwrap();
+    check(
+        "own",
+        context(),
+        &case.with_residual().with_dtype(DType::BF16),
+    );
 }

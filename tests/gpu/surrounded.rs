@@ -7,7 +7,7 @@ use wgpu_norm::{
     InstanceNorm, Layer, LayerNorm, Mode, Norm, OutputGradients, Plan, RmsNorm, State, Tensor,
 };
 
-use crate::common::{STRATEGIES, check, context, devices, encoder};
+use crate::common::{STRATEGIES, check, context, encoder, own_devices};
 
 /// Numbers of all magnitudes, those beyond which functions saturate, and what is not a number.
 fn numbers() -> Vec<f32> {
@@ -98,7 +98,7 @@ fn norms() -> [(Norm, &'static [usize]); 6] {
 #[test]
 fn in_place() {
     let mut turns = STRATEGIES.into_iter().cycle();
-    for (device, context) in devices() {
+    for (device, context) in own_devices() {
         for (norm, shape) in norms() {
             let strategies = if device == "own" { STRATEGIES.len() } else { 1 };
             for strategy in turns.by_ref().take(strategies) {
@@ -349,7 +349,7 @@ fn weights_of_samples_and_zero_centered_ones() {
     for (seed, (norm, shape)) in norms.into_iter().enumerate() {
         let modes = 1 + usize::from(norm.tracks_running_stats());
         for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
-            for (device, context) in devices().into_iter().take(2) {
+            for (device, context) in own_devices().into_iter().take(2) {
                 let ((per_sample, zero_centered), strategy) = kinds.next().unwrap();
                 let norm = norm.clone().with_weights(per_sample, zero_centered);
                 let mut case = Case::random(&norm, mode, shape, seed as u64).unwrap();
