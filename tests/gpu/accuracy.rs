@@ -190,9 +190,8 @@ fn sums_of_squares_are_not_biased() {
         let case = Case::random(&norm, Mode::TRAINING, &[3, 1000], seed).unwrap();
         let case = case.offset(1e4);
         let input: Vec<f64> = case.input.iter().map(|&x| x.into()).collect();
-        let mut parameters = reference::Parameters::new(&norm);
-        let want =
-            reference::forward(&norm, case.mode, &case.shape, &input, &mut parameters).unwrap();
+        let parameters = reference::Parameters::new(&norm);
+        let want = reference::forward(&norm, case.mode, &case.shape, &input, &parameters).unwrap();
         let got = &results(context(), &case).unwrap()["rstd"];
         for (got, var) in got.iter().zip(want.var) {
             errors.push(f64::from(*got) * (var + norm.eps()).sqrt() - 1.0);
