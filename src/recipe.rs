@@ -9,6 +9,7 @@ mod lengths;
 mod observe;
 mod small;
 mod sync;
+mod view;
 
 pub use backward::Wanted;
 pub use double::DoubleWanted;

@@ -3,7 +3,8 @@
 //! Gradients of weight and bias come first wherever they read what `grad_input` may overwrite.
 
 use super::columns::ByRows;
-use super::job::{Jobs, View};
+use super::job::Jobs;
+use super::view::View;
 use super::{Recipe, SUMS_BYTES};
 use crate::activation::Activation;
 use crate::caps::Caps;

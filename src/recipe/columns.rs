@@ -1,6 +1,7 @@
 //! Walks by columns: a team keeps what some columns of the tensor have in common, or sum up to, in registers, and goes through many rows.
 
-use super::job::{Blocks, Job, Jobs, View};
+use super::job::{Blocks, Job, Jobs};
+use super::view::View;
 use super::{STATISTICS_BYTES, SUMS_BYTES};
 use crate::caps::Caps;
 use crate::error::Result;

@@ -2,7 +2,8 @@
 //!
 //! The gradient of the weight comes first: it reads what the others may overwrite.
 
-use super::job::{Jobs, View};
+use super::job::Jobs;
+use super::view::View;
 use super::{Recipe, SUMS_BYTES};
 use crate::caps::Caps;
 use crate::error::{Error, Result};

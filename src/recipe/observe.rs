@@ -1,6 +1,7 @@
 //! The launches that observe a tensor.
 
-use super::job::{Jobs, View};
+use super::job::Jobs;
+use super::view::View;
 use super::{Recipe, forward};
 use crate::caps::Caps;
 use crate::error::Result;

@@ -2,7 +2,7 @@
 //! exchanges in between. The second halves get them by slots that are otherwise scratch.
 
 use super::backward::Builder;
-use super::job::View;
+use super::view::View;
 use super::{Recipe, Wanted, forward};
 use crate::caps::Caps;
 use crate::error::Result;
