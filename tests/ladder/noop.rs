@@ -1,5 +1,7 @@
-//! Every kernel variant as a pipeline of wgpu, every pass recorded and submitted, on wgpu's backend without a GPU:
+//! Kernel variants as pipelines of wgpu, every pass recorded and submitted, on wgpu's backend without a GPU:
 //! all of wgpu's validation under WebGPU's default limits, on devices with subgroups of several sizes and without.
+
+use std::borrow::Cow;
 
 use naga::AddressSpace;
 use pollster::block_on;
@@ -53,9 +55,11 @@ fn every_variant_makes_a_pipeline() {
         let shader_f16 = variant.storage == Storage::F16;
         let (device, _) = &devices[usize::from(shader_f16)][usize::from(subgroups)];
         let text = wgsl(*kernel, variant, *shared, Dialect::Naga);
+        let parsed = naga::front::wgsl::parse_str(&text).unwrap();
+        within_limits(*kernel, parsed.clone());
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(kernel.name()),
-            source: wgpu::ShaderSource::Wgsl(text.as_str().into()),
+            source: wgpu::ShaderSource::Naga(Cow::Owned(parsed)),
         });
         let _ = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(kernel.name()),
@@ -65,15 +69,13 @@ fn every_variant_makes_a_pipeline() {
             compilation_options: wgpu::PipelineCompilationOptions::default(),
             cache: None,
         });
-        within_limits(*kernel, &text);
     };
-    variants::all().par_iter().for_each(make);
-    println!("{} variants", variants::all().len());
+    variants::tested().par_iter().for_each(make);
+    println!("{} variants", variants::tested().len());
 }
 
 /// WebGPU's default limits on what a shader uses; wgpu itself looks at the memory of a workgroup only in drivers.
-fn within_limits(kernel: Kernel, text: &str) {
-    let mut module = naga::front::wgsl::parse_str(text).unwrap();
+fn within_limits(kernel: Kernel, mut module: naga::Module) {
     naga::compact::compact(&mut module, naga::compact::KeepUnused::No);
     let [entry] = module.entry_points.as_slice() else {
         panic!("{kernel:?}: {} entry points", module.entry_points.len());
@@ -103,7 +105,7 @@ fn small_norms() -> impl Iterator<Item = (Norm, Vec<usize>)> {
     norms.filter(|(_, shape)| shape.iter().product::<usize>() <= 5000)
 }
 
-/// The crate's own layouts, bind groups, dispatches and submissions, with every strategy.
+/// The crate's own layouts, bind groups, dispatches and submissions, with every strategy: each norm on every third device.
 #[test]
 fn every_pass_is_accepted() {
     let strategies = [
@@ -124,7 +126,8 @@ fn every_pass_is_accepted() {
             // wgpu calls this backend a CPU.
             let context = Context::from_wgpu(device, queue).unwrap();
             let context = context.with_caps(*caps).unwrap();
-            for (n, (norm, shape)) in small_norms().enumerate() {
+            let norms = small_norms().enumerate().filter(|(n, _)| (n + k) % 3 == 0);
+            for (n, (norm, shape)) in norms {
                 let runs = MODES.into_iter().flat_map(|m| strategies.map(|s| (m, s)));
                 for (k, (mode, strategy)) in runs.enumerate() {
                     let case = Case::random(&norm, mode, &shape, 0).unwrap();

@@ -1,6 +1,6 @@
 //! Every kernel variant that the ladder can ask for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use wgpu_norm::kernel::Kernel;
@@ -137,38 +137,82 @@ fn storages(norm: &Norm, device: usize) -> impl Iterator<Item = (DType, bool)> {
     std::iter::once((DType::F32, false)).chain(half)
 }
 
-/// The variants of all these norms on all these devices, by turns with separate and with shared buffers (`true`).
-pub(crate) fn all() -> &'static [(Kernel, Variant, bool)] {
-    static ALL: OnceLock<Vec<(Kernel, Variant, bool)>> = OnceLock::new();
-    ALL.get_or_init(|| {
-        let mut seen: HashSet<(Kernel, Variant)> = HashSet::new();
-        let mut all = Vec::new();
-        let mut see = |recipes: Vec<Recipe>| {
-            for step in recipes.iter().flat_map(|recipe| &recipe.steps) {
-                if seen.insert((step.kernel, step.variant)) {
-                    all.push((step.kernel, step.variant, all.len() % 2 == 1));
-                }
-            }
-        };
-        for (device, caps) in devices().into_iter().enumerate() {
-            for (norm, shape) in norms() {
-                for (dtype, shader_f16) in storages(&norm, device) {
-                    let caps = Caps { shader_f16, ..caps };
-                    see(recipes(&norm, &shape, &caps, dtype));
-                    for mode in MODES {
-                        see(double_recipes(&norm, &shape, &caps, (dtype, mode)));
-                    }
-                }
-                see(other_recipes(&norm, &shape, &caps));
-                see(length_recipes(&norm, &shape, &caps));
+/// A kernel, its variant, and whether buffers are shared.
+type Text = (Kernel, Variant, bool);
+
+/// Variants that have between them, of each kernel, every two options that occur together. `WGPU_NORM_TEST_VARIANTS=all`: all of them,
+/// tens of thousands.
+pub(crate) fn tested() -> &'static [Text] {
+    static TESTED: OnceLock<Vec<Text>> = OnceLock::new();
+    TESTED.get_or_init(|| {
+        let all = all();
+        match std::env::var("WGPU_NORM_TEST_VARIANTS").as_deref() {
+            Err(_) => with_all_pairs(&all),
+            Ok("all") => all,
+            Ok(other) => panic!("WGPU_NORM_TEST_VARIANTS={other:?}: it can be \"all\" only"),
+        }
+    })
+}
+
+fn with_all_pairs(all: &[Text]) -> Vec<Text> {
+    let mut numbers: HashMap<(Kernel, String), u32> = HashMap::new();
+    let mut seen: HashSet<(u32, u32)> = HashSet::new();
+    let has_new_pair = |(kernel, variant, _): &&Text| {
+        let options = options(variant).map(|option| {
+            let next = numbers.len() as u32;
+            *numbers.entry((*kernel, option)).or_insert(next)
+        });
+        let options: Vec<u32> = options.collect();
+        let mut is_new = false;
+        for (k, &one) in options.iter().enumerate() {
+            for &other in &options[..k] {
+                is_new |= seen.insert((one, other));
             }
         }
-        let kernels: HashSet<Kernel> = all.iter().map(|(kernel, ..)| *kernel).collect();
-        assert_eq!(
-            kernels.len(),
-            Kernel::ALL.len(),
-            "a kernel that nothing asks for"
-        );
-        all
-    })
+        is_new
+    };
+    all.iter().filter(has_new_pair).copied().collect()
+}
+
+/// Each field of the variant with its value, and each optional slot that is there.
+fn options(variant: &Variant) -> impl Iterator<Item = String> {
+    let text = format!("{variant:?}");
+    let (fields, slots) = text.split_once(", optional: Slots(").unwrap();
+    let slots: u32 = slots.trim_end_matches(") }").parse().unwrap();
+    let fields: Vec<String> = fields.split(", ").map(str::to_owned).collect();
+    let slots = (0..32).map(move |k| format!("slot {k}: {}", slots >> k & 1));
+    fields.into_iter().chain(slots)
+}
+
+/// The variants of all these norms on all these devices, by turns with separate and with shared buffers (`true`).
+fn all() -> Vec<Text> {
+    let mut seen: HashSet<(Kernel, Variant)> = HashSet::new();
+    let mut all = Vec::new();
+    let mut see = |recipes: Vec<Recipe>| {
+        for step in recipes.iter().flat_map(|recipe| &recipe.steps) {
+            if seen.insert((step.kernel, step.variant)) {
+                all.push((step.kernel, step.variant, all.len() % 2 == 1));
+            }
+        }
+    };
+    for (device, caps) in devices().into_iter().enumerate() {
+        for (norm, shape) in norms() {
+            for (dtype, shader_f16) in storages(&norm, device) {
+                let caps = Caps { shader_f16, ..caps };
+                see(recipes(&norm, &shape, &caps, dtype));
+                for mode in MODES {
+                    see(double_recipes(&norm, &shape, &caps, (dtype, mode)));
+                }
+            }
+            see(other_recipes(&norm, &shape, &caps));
+            see(length_recipes(&norm, &shape, &caps));
+        }
+    }
+    let kernels: HashSet<Kernel> = all.iter().map(|(kernel, ..)| *kernel).collect();
+    assert_eq!(
+        kernels.len(),
+        Kernel::ALL.len(),
+        "a kernel that nothing asks for"
+    );
+    all
 }
