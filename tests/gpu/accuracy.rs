@@ -1,7 +1,9 @@
 //! The claims about accuracy: element by element, at any scale and offset.
 
 use wgpu_norm::check::{Case, results};
-use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm, reference};
+use wgpu_norm::{
+    BatchNorm, Context, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm, reference,
+};
 
 use crate::common::{STRATEGIES, channel_of, check, context, group_of, own_devices};
 
@@ -66,16 +68,7 @@ fn every_element_is_within_its_bound() {
             for offset in [0.0, 1e3, 1e6] {
                 let case = Case::random(norm, Mode::TRAINING, shape, seed as u64).unwrap();
                 let case = case.offset(offset);
-                let got = results(&context, &case).unwrap();
-                let [y, g] = constants(&case, &got["output"], &got["grad_input"]);
-                assert!(
-                    y <= OUTPUT_BOUND,
-                    "{device} {norm:?} {shape:?} {offset}: output {y}"
-                );
-                assert!(
-                    g <= GRAD_INPUT_BOUND,
-                    "{device} {norm:?} {shape:?} {offset}: grad_input {g}"
-                );
+                let [y, g] = within_bounds(device, &context, &case);
                 output = output.max(y);
                 grad_input = grad_input.max(g);
             }
@@ -84,6 +77,16 @@ fn every_element_is_within_its_bound() {
     println!(
         "C of the output: {output:.1} of {OUTPUT_BOUND}, of grad_input: {grad_input:.1} of {GRAD_INPUT_BOUND}"
     );
+}
+
+/// Asserts both bounds, for a case of the norm alone that is normalized by its batch. The smallest C for which each holds.
+pub(crate) fn within_bounds(device: &str, context: &Context, case: &Case) -> [f64; 2] {
+    let got = results(context, case).unwrap();
+    let [y, g] = constants(case, &got["output"], &got["grad_input"]);
+    let name = || format!("{device}: {:?} {:?}", case.norm, case.shape);
+    assert!(y <= OUTPUT_BOUND, "{}: output {y}", name());
+    assert!(g <= GRAD_INPUT_BOUND, "{}: grad_input {g}", name());
+    [y, g]
 }
 
 /// The smallest C for which each bound holds.

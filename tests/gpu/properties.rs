@@ -1,4 +1,5 @@
-//! Random norms, shapes, parameters, scales and offsets on the device.
+//! Random norms, shapes, parameters, scales and offsets on the device: all results as a whole, and the output and input gradient of a norm alone
+//! element by element.
 //!
 //! Each problem (norm, shape, options, device, strategy) has three sets of numbers: cases that share their pipelines, whose compilation takes
 //! most of the time. `PROPTEST_CASES=100000 cargo test --test gpu properties` runs longer; a failure prints the smallest case that it shrinks to,
@@ -14,6 +15,7 @@ use wgpu_norm::{
     Norm, RmsNorm, Strategy as Reduction,
 };
 
+use crate::accuracy::within_bounds;
 use crate::common::{check, context, devices_of, judge, new_context};
 
 /// A size: mostly small, ones, powers of two and their neighbours, primes, now and then large.
@@ -40,6 +42,14 @@ struct Random {
     residual: bool,
     per_sample: bool,
     zero_centered: bool,
+}
+
+impl Random {
+    /// The norm alone, for which the documentation states bounds on each element.
+    fn is_alone(&self) -> bool {
+        let plain = self.dtype == DType::F32 && self.activation == Activation::None;
+        plain && !self.residual && !self.per_sample && !self.zero_centered
+    }
 }
 
 /// What is in the tensors: nothing that a pipeline is compiled for.
@@ -161,7 +171,12 @@ fn agrees_with_the_reference(random: &Random) {
         let case = case(random, &norm, numbers);
         match run(&context, &case) {
             Err(Error::Limit { .. }) if random.max_binding_size.is_some() => {}
-            report => drop(judge(device, &case, report)),
+            report => {
+                let went = judge(device, &case, report).is_some();
+                if went && random.is_alone() && random.mode != Mode::EVAL {
+                    within_bounds(device, &context, &case);
+                }
+            }
         }
     }
 }
