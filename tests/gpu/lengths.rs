@@ -82,24 +82,21 @@ const LENGTHS: [&[u32]; 4] = [&[3, 0, 1, 100], &[5, 2, 6, 4], &[1, 1, 0, 1], &[0
 /// Each norm and mode on two of the four devices, with and without neighbours by turns: all lengths then share their pipelines.
 #[test]
 fn every_norm() {
-    let (mut turn, mut seed) = (0, 0);
+    let (mut runs, mut seed) = (0, 0);
     let devices = own_devices();
     for (norm, shape) in norms() {
         let modes = 1 + usize::from(norm.tracks_running_stats());
         for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
             // The other half next time.
-            turn += 1;
-            for (device, context) in devices.iter().skip(turn % 2).step_by(2) {
-                turn += 1;
-                let activation = [Activation::None, Activation::Sigmoid][turn / 2 % 2];
+            for (device, context) in devices.iter().skip(runs / 2 % 2).step_by(2) {
+                let activation = [Activation::None, Activation::Sigmoid][runs / 6 % 2];
                 let norm = norm.clone().with_activation(activation);
+                let residual = runs % 3 == 0;
+                runs += 1;
                 for lengths in LENGTHS {
                     seed += 1;
                     let case = Case::random(&norm, mode, shape, seed).unwrap();
-                    let case = match turn % 3 {
-                        0 => case.with_residual(),
-                        _ => case,
-                    };
+                    let case = if residual { case.with_residual() } else { case };
                     let case = poisoned(case.with_lengths(lengths));
                     check(device, context, &case);
                     if seed.is_multiple_of(5) {

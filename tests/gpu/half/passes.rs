@@ -9,7 +9,7 @@ use crate::common::{STRATEGIES, check, context, own_devices, shapes};
 /// Two strategies after the other on the device as it is, one with f16 packed and one on what it can stand in for, each norm on another of
 /// these: most of the time goes into compiling.
 fn all_strategies(dtype: DType, norms: &[(Norm, Vec<usize>)], residual: bool) {
-    let (mut runs, mut turns) = (0, STRATEGIES.into_iter().cycle());
+    let mut runs = 0;
     let own = storages()
         .into_iter()
         .filter(|(stored, _)| *stored == dtype);
@@ -26,21 +26,20 @@ fn all_strategies(dtype: DType, norms: &[(Norm, Vec<usize>)], residual: bool) {
             }
             // Without running statistics all modes are the same.
             let modes = 1 + usize::from(norm.tracks_running_stats());
-            for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+            let modes = [Mode::TRAINING, Mode::EVAL].into_iter().take(modes);
+            for (turn, mode) in modes.enumerate() {
                 let case = Case::random(norm, mode, shape, seed as u64).unwrap();
                 let case = if residual { case.with_residual() } else { case };
                 let case = case.with_dtype(dtype);
-                let strategies = 1 + usize::from(name == "own");
-                for strategy in turns.by_ref().take(strategies) {
+                let (first, more) = (number + seed + turn, usize::from(name == "own"));
+                for strategy in first..=first + more {
                     let case = Case {
-                        strategy,
+                        strategy: STRATEGIES[strategy % STRATEGIES.len()],
                         ..case.clone()
                     };
                     runs += usize::from(check(name, &device, &case).is_some());
                 }
             }
-            // So that the next norm has others in the same mode.
-            turns.next();
         }
     }
     println!("{runs} runs");
