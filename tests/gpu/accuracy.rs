@@ -118,14 +118,24 @@ fn constants(case: &Case, output: &[f32], grad_input: &[f32]) -> [f64; 2] {
     let mut worst = [0.0f64; 2];
     for k in 0..x.len() {
         let bound = weight(k).abs() * (1.0 + x_hat[k].abs()) + bias(k).abs();
-        worst[0] = worst[0].max((f64::from(output[k]) - want[k]).abs() / (U * bound));
+        worst[0] = worst[0].max(ratio(f64::from(output[k]) - want[k], U * bound));
         let rstd = (plain.var[group(k)] + case.norm.eps()).sqrt().recip();
         let (sum, count) = squares[group(k)];
         let size = (weight(k) * g[k]).abs() + (sum / count).sqrt() * (1.0 + x_hat[k].abs());
         let error = f64::from(grad_input[k]) - gradients.grad_input[k];
-        worst[1] = worst[1].max(error.abs() / (U * rstd * size));
+        worst[1] = worst[1].max(ratio(error, U * rstd * size));
     }
     worst
+}
+
+/// Infinite where the error is not a number, which `f64::max` would drop.
+fn ratio(error: f64, unit: f64) -> f64 {
+    let ratio = if error == 0.0 {
+        0.0
+    } else {
+        error.abs() / unit
+    };
+    if ratio.is_nan() { f64::INFINITY } else { ratio }
 }
 
 /// Squares of 10⁻¹⁸ vanish in f32 and sums of squares of 10¹⁹ overflow; the results do neither.

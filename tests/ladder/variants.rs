@@ -140,7 +140,7 @@ fn storages(norm: &Norm, device: usize) -> impl Iterator<Item = (DType, bool)> {
 /// A kernel, its variant, and whether buffers are shared.
 type Text = (Kernel, Variant, bool);
 
-/// Variants that have between them, of each kernel, every two options that occur together. `WGPU_NORM_TEST_VARIANTS=all`: all of them,
+/// Texts that have between them, of each kernel, every two options that occur together. `WGPU_NORM_TEST_VARIANTS=all`: all of them,
 /// tens of thousands.
 pub(crate) fn tested() -> &'static [Text] {
     static TESTED: OnceLock<Vec<Text>> = OnceLock::new();
@@ -157,8 +157,9 @@ pub(crate) fn tested() -> &'static [Text] {
 fn with_all_pairs(all: &[Text]) -> Vec<Text> {
     let mut numbers: HashMap<(Kernel, String), u32> = HashMap::new();
     let mut seen: HashSet<(u32, u32)> = HashSet::new();
-    let has_new_pair = |(kernel, variant, _): &&Text| {
-        let options = options(variant).map(|option| {
+    let has_new_pair = |(kernel, variant, shared): &&Text| {
+        let options = options(variant).chain([format!("shared: {shared}")]);
+        let options = options.map(|option| {
             let next = numbers.len() as u32;
             *numbers.entry((*kernel, option)).or_insert(next)
         });
