@@ -15,6 +15,9 @@
 //! take turns, which together have twice the bytes of the processor's last-level cache, or 256 MiB on a real GPU: no run
 //! finds its data in a cache. Each case is compared with the f64 reference before it is timed. Real GPUs get large shapes too.
 //!
+//! Where the elements of a group do not lie beside each other (`channels_last`, and layer norm with `channels_first`), a norm whose
+//! do, its twin, runs after each sample as well, and the summary has the share of its speed.
+//!
 //! What a shape ends in is more than the plain norm of f32 data, without `cpu`: the type of the data, `channels_last`, the activation,
 //! `residual`, and so on. The pass `double_backward` is the second derivative.
 //!
@@ -47,9 +50,12 @@ use norms::cases::{self, Pass, Problem};
 use norms::machine::Machine;
 use norms::summary::{self, Beside, Saved};
 use norms::{copy::Copy, cpu::Cpu, gpu::Gpu, host};
+use wgpu_norm::check::Case;
 
 type Error = Box<dyn std::error::Error>;
 type Result<T> = std::result::Result<T, Error>;
+/// A norm, and its twin if it has one.
+type WithTwin = (Gpu, Option<Gpu>);
 
 fn main() -> Result<()> {
     // `cargo bench` passes --bench, `cargo test` does not.
@@ -107,12 +113,18 @@ fn measure(
     beside: &RefCell<Beside>,
 ) {
     let name = format!("{} {:?}", problem.norm.name(), problem.shape);
-    let case = LazyCell::new(|| done(&name, problem.case(passes[0].mode())));
-    let gpu = LazyCell::new(|| {
+    let mode = passes[0].mode();
+    let case = LazyCell::new(|| done(&name, problem.case(mode)));
+    let verified = |problem: &Problem, case: &Case| {
         let sets = machine.gpu_sets(Pass::Forward.bytes(problem));
-        let (gpu, first_use) = done(&name, Gpu::verified(machine, problem, &case, sets));
+        done(&name, Gpu::verified(machine, problem, case, sets))
+    };
+    let with_twin = LazyCell::new(|| {
+        let (gpu, first_use) = verified(problem, &case);
         beside.borrow_mut().first_uses.push(first_use);
-        gpu
+        let twin = problem.twin.as_ref();
+        let twin = twin.map(|twin| verified(twin, &done(&name, twin.case(mode))).0);
+        (gpu, twin)
     });
     let sets = machine.cpu_sets(Pass::Forward.bytes(problem));
     let copies = LazyCell::new(|| vec![case.clone(); sets]);
@@ -122,7 +134,7 @@ fn measure(
             criterion,
             machine,
             (problem, pass),
-            (&gpu, &mut cpu),
+            (&with_twin, &mut cpu),
             beside,
         );
     }
@@ -132,8 +144,8 @@ fn measure_pass<'a>(
     criterion: &mut Criterion,
     machine: &Machine,
     (problem, pass): (&Problem, Pass),
-    (gpu, cpu): (
-        &LazyCell<Gpu, impl FnOnce() -> Gpu>,
+    (with_twin, cpu): (
+        &LazyCell<WithTwin, impl FnOnce() -> WithTwin>,
         &mut LazyCell<Cpu<'a>, impl FnOnce() -> Cpu<'a>>,
     ),
     beside: &RefCell<Beside>,
@@ -150,12 +162,17 @@ fn measure_pass<'a>(
         bencher.iter_custom(|runs| done("copy", copy.time(&machine.timer, runs)));
     });
     group.bench_function(id("gpu"), |bencher| {
-        let (gpu, copy) = (LazyCell::force(gpu), LazyCell::force(&copy));
+        let ((gpu, twin), copy) = (LazyCell::force(with_twin), LazyCell::force(&copy));
         bencher.iter_custom(|runs| {
             let time = done("gpu", gpu.time(&machine.timer, pass, runs));
             let of_copy = done("copy", copy.time(&machine.timer, runs));
             let share = of_copy.as_secs_f64() / time.as_secs_f64();
-            beside.borrow_mut().share(problem, pass, share);
+            beside.borrow_mut().share_of_copy(problem, pass, share);
+            if let Some(twin) = twin {
+                let of_twin = done("twin", twin.time(&machine.timer, pass, runs));
+                let share = of_twin.as_secs_f64() / time.as_secs_f64();
+                beside.borrow_mut().share_of_twin(problem, pass, share);
+            }
             time
         });
     });

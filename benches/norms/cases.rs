@@ -80,6 +80,8 @@ pub(crate) struct Problem {
     pub(crate) double: bool,
     /// As one rank of synchronized batch norm.
     pub(crate) sync: bool,
+    /// The same groups where the elements of each are neighbours, to run beside this.
+    pub(crate) twin: Option<Box<Self>>,
 }
 
 impl Problem {
@@ -92,6 +94,22 @@ impl Problem {
             lengths: false,
             double: false,
             sync: false,
+            twin: None,
+        }
+    }
+
+    fn beside(self, twin: Self) -> Self {
+        Self {
+            twin: Some(Box::new(twin)),
+            ..self
+        }
+    }
+
+    fn divide_batch(&mut self, fraction: usize) {
+        let least = 2 * self.norm.virtual_batch_size().unwrap_or(1);
+        self.shape[0] = (self.shape[0] / fraction).max(least);
+        if let Some(twin) = &mut self.twin {
+            twin.divide_batch(fraction);
         }
     }
 
@@ -191,15 +209,13 @@ pub(crate) fn problems(fraction: usize) -> Vec<Problem> {
     }
     problems.extend(features());
     for problem in &mut problems {
-        let least = 2 * problem.norm.virtual_batch_size().unwrap_or(1);
-        problem.shape[0] = (problem.shape[0] / fraction).max(least);
+        problem.divide_batch(fraction);
     }
     problems
 }
 
 /// What else norms can do, mostly on the shapes from above.
 fn features() -> Vec<Problem> {
-    let last = |norm: Norm, shape: &[usize]| Problem::new(norm, shape);
     let with = |problem: Problem, activation| Problem {
         norm: problem.norm.with_activation(activation),
         ..problem
@@ -223,28 +239,25 @@ fn features() -> Vec<Problem> {
     let images = || batch([32, 64, 56, 56]);
     let sentences = || Problem::new(LayerNorm::new(&[768]), &[16, 256, 768]);
     vec![
-        last(
-            BatchNorm::new(64).channels_last(true).into(),
-            &[32, 56, 56, 64],
-        ),
-        last(
-            InstanceNorm::new(64)
-                .affine(true)
-                .channels_last(true)
-                .into(),
+        Problem::new(BatchNorm::new(64).channels_last(true), &[32, 56, 56, 64]).beside(images()),
+        Problem::new(
+            InstanceNorm::new(64).affine(true).channels_last(true),
             &[8, 128, 128, 64],
-        ),
-        last(
-            GroupNorm::new(32, 128).channels_last(true).into(),
+        )
+        .beside(instance([8, 64, 128, 128])),
+        Problem::new(
+            GroupNorm::new(32, 128).channels_last(true),
             &[16, 32, 32, 128],
-        ),
+        )
+        .beside(group([16, 128, 32, 32])),
         layer([50_176, 96]),
-        last(
-            LayerNorm::new(&[96]).channels_first(true).into(),
+        Problem::new(
+            LayerNorm::new(&[96]).channels_first(true),
             &[16, 96, 56, 56],
-        ),
-        last(
-            BatchNorm::new(64).virtual_batch_size(Some(8)).into(),
+        )
+        .beside(layer([50_176, 96])),
+        Problem::new(
+            BatchNorm::new(64).virtual_batch_size(Some(8)),
             &[32, 64, 56, 56],
         ),
         with(images(), Activation::Relu),

@@ -24,6 +24,7 @@ pub(crate) struct Row {
     copy: Option<f64>,
     cpu: Option<f64>,
     share_of_copy: Option<f64>,
+    share_of_twin: Option<f64>,
 }
 
 impl Row {
@@ -46,20 +47,27 @@ impl Row {
 pub(crate) struct Beside {
     pub(crate) first_uses: Vec<FirstUse>,
     /// Shares of the speed of a copy, sample by sample.
-    shares: HashMap<String, Vec<f64>>,
+    of_copy: HashMap<String, Vec<f64>>,
+    /// Of that of the same groups where the elements of each are neighbours.
+    of_twin: HashMap<String, Vec<f64>>,
 }
 
 impl Beside {
-    pub(crate) fn share(&mut self, problem: &Problem, pass: Pass, share: f64) {
-        let shares = self.shares.entry(key(problem, pass)).or_default();
+    pub(crate) fn share_of_copy(&mut self, problem: &Problem, pass: Pass, share: f64) {
+        let shares = self.of_copy.entry(key(problem, pass)).or_default();
         shares.push(share);
     }
 
-    fn median(&self, problem: &Problem, pass: Pass) -> Option<f64> {
-        let mut shares = self.shares.get(&key(problem, pass))?.clone();
-        shares.sort_by(f64::total_cmp);
-        shares.get(shares.len() / 2).copied()
+    pub(crate) fn share_of_twin(&mut self, problem: &Problem, pass: Pass, share: f64) {
+        let shares = self.of_twin.entry(key(problem, pass)).or_default();
+        shares.push(share);
     }
+}
+
+fn median_of(shares: Option<&Vec<f64>>) -> Option<f64> {
+    let mut shares = shares?.clone();
+    shares.sort_by(f64::total_cmp);
+    shares.get(shares.len() / 2).copied()
 }
 
 fn key(problem: &Problem, pass: Pass) -> String {
@@ -117,7 +125,8 @@ impl Saved {
                     gpu: median("gpu")?,
                     copy: median("copy")?,
                     cpu: median("cpu")?,
-                    share_of_copy: beside.median(problem, pass),
+                    share_of_copy: median_of(beside.of_copy.get(&key(problem, pass))),
+                    share_of_twin: median_of(beside.of_twin.get(&key(problem, pass))),
                     is_plain: problem.is_plain(),
                     shape,
                 };
@@ -167,12 +176,12 @@ pub(crate) fn write(
 
 fn print_rows(rows: &[Row]) {
     println!(
-        "\n{:13} {:15} {:>25} {:>9} {:>8} {:>9} {:>7}",
-        "op", "pass", "shape", "ms", "GB/s", "% of copy", "× cpu"
+        "\n{:13} {:15} {:>28} {:>9} {:>8} {:>9} {:>7} {:>9}",
+        "op", "pass", "shape", "ms", "GB/s", "% of copy", "× cpu", "% of twin"
     );
     for row in rows {
         println!(
-            "{:13} {:15} {:>25} {:>9} {:>8} {:>9} {:>7}",
+            "{:13} {:15} {:>28} {:>9} {:>8} {:>9} {:>7} {:>9}",
             row.op,
             row.pass.name(),
             row.shape,
@@ -180,6 +189,7 @@ fn print_rows(rows: &[Row]) {
             number(row.gigabytes_per_second(), 1),
             number(row.share_of_copy().map(|share| share * 100.0), 0),
             number(row.times_cpu(), 2),
+            number(row.share_of_twin.map(|share| share * 100.0), 0),
         );
     }
 }
@@ -203,12 +213,12 @@ fn print_first_uses(first_uses: &[FirstUse]) {
         "\nfirst use of a plan: recorded, compiled, submitted and waited for; the second for comparison"
     );
     println!(
-        "{:13} {:8} {:>25} {:>9} {:>9} {:>9}",
+        "{:13} {:8} {:>28} {:>9} {:>9} {:>9}",
         "op", "mode", "shape", "pipelines", "1st ms", "2nd ms"
     );
     for first_use in first_uses {
         println!(
-            "{:13} {:8} {:>16} {:>9} {:>9.1} {:>9.1}",
+            "{:13} {:8} {:>28} {:>9} {:>9.1} {:>9.1}",
             first_use.name,
             first_use.mode,
             first_use.shape,
@@ -221,7 +231,7 @@ fn print_first_uses(first_uses: &[FirstUse]) {
 
 fn csv(rows: &[Row], machine: &Machine) -> String {
     let mut csv =
-        "op,pass,shape,ms,gb_per_s,share_of_copy,times_cpu,copy_ms,cpu_ms,date,device\n".to_owned();
+        "op,pass,shape,ms,gb_per_s,share_of_copy,times_cpu,share_of_twin,copy_ms,cpu_ms,date,device\n".to_owned();
     let device = machine.device().replace('"', "'");
     for row in rows {
         let milliseconds = |seconds: Option<f64>| cell(seconds.map(|seconds| seconds * 1e3));
@@ -233,6 +243,7 @@ fn csv(rows: &[Row], machine: &Machine) -> String {
             cell(row.gigabytes_per_second()),
             cell(row.share_of_copy()),
             cell(row.times_cpu()),
+            cell(row.share_of_twin),
             milliseconds(row.copy),
             milliseconds(row.cpu),
             machine::date(),
