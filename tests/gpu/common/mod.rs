@@ -4,7 +4,7 @@ pub(crate) mod shapes;
 
 pub(crate) use members::{channel_of, group_of};
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use wgpu_norm::check::{Case, Report, run};
 use wgpu_norm::{Caps, Context, Error, Strategy};
@@ -13,10 +13,36 @@ use wgpu_norm::{Caps, Context, Error, Strategy};
 /// 2⁻²⁴ is 6e-8; the longest chains of sums of the kernels cost some ten of these.
 pub(crate) const TOLERANCE: f64 = 2e-6;
 
-/// The device that all tests share.
+/// The device of this thread's test, on which others ran before. Software drivers compile on one thread of a device: tests that run
+/// beside each other have devices of their own.
 pub(crate) fn context() -> &'static Context {
-    static CONTEXT: OnceLock<Context> = OnceLock::new();
-    CONTEXT.get_or_init(new_context)
+    thread_local! {
+        static LEASE: Lease = Lease::new();
+    }
+    LEASE.with(|lease| lease.context)
+}
+
+/// A device for the time that a thread lives.
+struct Lease {
+    context: &'static Context,
+}
+
+static FREE: Mutex<Vec<&'static Context>> = Mutex::new(Vec::new());
+
+impl Lease {
+    fn new() -> Self {
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self {
+            context: free.unwrap_or_else(|| Box::leak(Box::new(new_context()))),
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        free.push(self.context);
+    }
 }
 
 /// Another device of the same adapter. With `WGPU_NORM_TEST_LIMITS=webgpu` it has no features and WebGPU's default limits.
