@@ -14,7 +14,7 @@ use wgpu_norm::{Caps, Context, Error, Strategy};
 pub(crate) const TOLERANCE: f64 = 2e-6;
 
 /// The device of this thread's test, on which others ran before. Software drivers compile on one thread of a device: tests that run
-/// beside each other have devices of their own.
+/// beside each other have devices of their own. Threads that a test starts must be given its device.
 pub(crate) fn context() -> &'static Context {
     thread_local! {
         static LEASE: Lease = Lease::new();
