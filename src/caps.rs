@@ -8,6 +8,9 @@
 pub struct Caps {
     /// The "GPU" is a CPU (lavapipe, SwiftShader): its lanes are vector lanes, its workgroups run one after the other.
     pub cpu: bool,
+    /// To load a vector takes a CPU as long as a dozen operations, be it in the cache or not. Software drivers put its numbers together one by
+    /// one, which without AVX-512 goes through the stack: a number is stored and the vector read back, for which the processor has to wait.
+    pub slow_loads: bool,
     /// Smallest and largest subgroup, if the device has subgroup operations.
     pub subgroups: Option<(u32, u32)>,
     /// Shaders may use the type `f16`.
@@ -42,6 +45,7 @@ impl Caps {
             && min <= max;
         Self {
             cpu: info.device_type == wgpu::DeviceType::Cpu,
+            slow_loads: info.device_type == wgpu::DeviceType::Cpu && !has_avx512(),
             subgroups: usable.then_some((min, max)),
             shader_f16: device.features().contains(wgpu::Features::SHADER_F16),
             max_workgroup_size: limits
@@ -60,6 +64,7 @@ impl Caps {
     /// The least that every WebGPU implementation has, without features: the defaults of the specification.
     pub const WEBGPU: Self = Self {
         cpu: false,
+        slow_loads: false,
         subgroups: None,
         shader_f16: false,
         max_workgroup_size: 256,
@@ -71,4 +76,12 @@ impl Caps {
         offset_alignment: 256,
         uniform_alignment: 256,
     };
+}
+
+/// Whether the processor puts a number into a vector of registers at any place.
+fn has_avx512() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }

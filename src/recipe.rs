@@ -76,7 +76,7 @@ fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
     if let Some(fours) = strategy::in_fours(problem, caps) {
         let layout = Layout::of(&fours);
         let strategy = strategy::choose(layout, layout.vectors(&fours), load, caps);
-        let columns = strategy::columns_are_faster(&fours, load);
+        let columns = strategy::columns_are_faster(&fours, load, caps);
         return Ok(match strategy {
             Strategy::Resident if columns => Strategy::Resident,
             _ => Strategy::Split,
@@ -88,7 +88,10 @@ fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
     let layout = Layout::of(&problem.groups);
     let vectors = layout.vectors(&problem.groups);
     let strategy = strategy::choose(layout, vectors, load, caps);
-    if strategy == Strategy::Looped && strategy::split_is_shorter(problem, load, caps) {
+    let shared = strategy::spans_subgroups(layout, vectors, load, caps);
+    if (strategy == Strategy::Looped || shared)
+        && strategy::split_is_shorter(problem, load, strategy, caps)
+    {
         return Ok(Strategy::Split);
     }
     Ok(strategy)

@@ -36,6 +36,10 @@ const RUNNING_VAR: SlotUse = optional(Slot::RunningVar, Access::ReadWrite, Eleme
 const NUM_BATCHES_TRACKED: SlotUse =
     optional(Slot::NumBatchesTracked, Access::ReadWrite, Element::U32, "");
 
+// The gradients of a channel where a launch that has its sums writes them.
+const GRAD_WEIGHT: SlotUse = optional(Slot::GradWeight, Access::Write, Element::Item, "");
+const GRAD_BIAS: SlotUse = optional(Slot::GradBias, Access::Write, Element::Item, "");
+
 /// In the place of weight and bias, where the two would be one binding too many.
 const AFFINE: SlotUse = optional(Slot::Affine, Access::Read, Element::Channel, "1.0");
 
@@ -138,6 +142,8 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     GRAD_OUTPUT,
                     optional(Slot::Partials, Write, Item, ""),
                     GRAD_INPUT,
+                    GRAD_WEIGHT,
+                    GRAD_BIAS,
                     BIAS,
                     AFFINE,
                     RESIDUAL,
@@ -187,8 +193,8 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     slot(Slot::Partials, Read, Item),
                     WEIGHT,
                     optional(Slot::Sums, Write, Item, ""),
-                    optional(Slot::GradWeight, Write, Item, ""),
-                    optional(Slot::GradBias, Write, Item, ""),
+                    GRAD_WEIGHT,
+                    GRAD_BIAS,
                     LENGTHS,
                 ]
             }

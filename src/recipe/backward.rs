@@ -5,13 +5,13 @@
 use super::columns::ByRows;
 use super::job::Jobs;
 use super::view::View;
-use super::{Recipe, SUMS_BYTES};
+use super::{Recipe, SUMS_BYTES, Step};
 use crate::activation::Activation;
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::geometry::{Problem, Residual};
-use crate::kernel::{Kernel, Slot};
-use crate::source::Slots;
+use crate::kernel::{Kernel, MOST_SLOTS, Slot};
+use crate::source::{Slots, bound_slots};
 use crate::strategy::{self, Load, Strategy};
 
 /// Which gradients are wanted.
@@ -130,11 +130,7 @@ impl Builder<'_> {
     fn both_from_groups(&mut self, strategy: Strategy) -> Result<()> {
         let groups = self.problem.groups.items;
         if strategy != Strategy::Split {
-            self.whole_groups(strategy)?;
-            if self.wanted.parameters() {
-                self.merge_parameters(groups);
-            }
-            return Ok(());
+            return self.whole_groups(strategy);
         }
         let partials = self.sums_in_parts(View::Groups)?;
         let per_channel = groups == self.problem.channels.items;
@@ -238,17 +234,29 @@ impl Builder<'_> {
         self.grad_input(View::Groups, sums.with(Slot::Input))
     }
 
-    /// `grad_input` in one launch, keeping the sums of each group if they are needed.
+    /// `grad_input` in one launch. The gradients of weight and bias come with it where a group is all of its channel; else it keeps its sums for
+    /// them.
     fn whole_groups(&mut self, strategy: Strategy) -> Result<()> {
-        let keep = self.problem.groups.partner.is_constant() && self.wanted.parameters();
         let jobs = Jobs::whole_groups(self.problem, self.caps, Load::Backward, strategy)?;
-        if keep {
-            self.recipe.needs_partials(SUMS_BYTES, jobs.partials());
+        let Problem {
+            groups, channels, ..
+        } = self.problem;
+        let weight = Slots::default().with_if(self.problem.weight, Slot::Weight);
+        if !groups.partner.is_constant() || !self.wanted.parameters() {
+            self.launch(&jobs, Kernel::GradInputGroups, weight);
+            return Ok(());
         }
-        let optional = Slots::default()
-            .with_if(self.problem.weight, Slot::Weight)
-            .with_if(keep, Slot::Partials);
-        self.launch(&jobs, Kernel::GradInputGroups, optional);
+        let with_parameters = weight.union(self.wanted.parameter_slots());
+        let steps = self.steps(&jobs, Kernel::GradInputGroups, with_parameters);
+        let fits =
+            |step: &Step| bound_slots(step.kernel, &step.variant).count() <= MOST_SLOTS as usize;
+        if groups.items == channels.items && steps.iter().all(fits) {
+            self.add(steps);
+            return Ok(());
+        }
+        self.recipe.needs_partials(SUMS_BYTES, jobs.partials());
+        self.launch(&jobs, Kernel::GradInputGroups, weight.with(Slot::Partials));
+        self.merge_parameters(groups.items);
         Ok(())
     }
 
@@ -276,8 +284,18 @@ impl Builder<'_> {
         Ok(jobs.partials())
     }
 
-    /// The launches of a kernel that reads `grad_output`, with what surrounds the norm.
     fn launch(&mut self, jobs: &Jobs<'_>, kernel: Kernel, optional: Slots) {
+        let steps = self.steps(jobs, kernel, optional);
+        self.add(steps);
+    }
+
+    fn add(&mut self, steps: Vec<Step>) {
+        self.recipe.steps.extend(steps);
+        self.gradient_written = self.wanted.residual;
+    }
+
+    /// The launches of a kernel that reads `grad_output`, with what surrounds the norm.
+    fn steps(&self, jobs: &Jobs<'_>, kernel: Kernel, optional: Slots) -> Vec<Step> {
         let Problem {
             weight,
             bias,
@@ -298,18 +316,16 @@ impl Builder<'_> {
             )
             .with_if(self.wanted.residual && !written, Slot::GradResidual)
             .with_if(added, Slot::GradResidualOutput);
-        self.recipe
-            .steps
-            .extend(jobs.steps(kernel, optional).map(|mut step| {
-                if activated {
-                    step.variant.activation = activation;
-                }
-                if written {
-                    step.renamed = vec![(Slot::GradOutput, Slot::GradResidual)];
-                }
-                step
-            }));
-        self.gradient_written = self.wanted.residual;
+        let mut steps: Vec<Step> = jobs.steps(kernel, optional).collect();
+        for step in &mut steps {
+            if activated {
+                step.variant.activation = activation;
+            }
+            if written {
+                step.renamed = vec![(Slot::GradOutput, Slot::GradResidual)];
+            }
+        }
+        steps
     }
 
     /// All `partials`, merged to `items` pairs of sums.

@@ -37,7 +37,7 @@ impl<'a> Jobs<'a> {
         // Each team has partial results of its own, which for parts of long groups should be few.
         let apart = layout.apart && resident;
         let of_teams = Layout { apart, ..layout };
-        let tile = strategy::tile(of_teams, part_vectors, Load::Backward, caps);
+        let tile = strategy::whole_tile(of_teams, part_vectors, Load::Backward, caps);
         let held = strategy::held(part_vectors.div_ceil(tile.lanes));
         let chunk = if by_channel {
             let rows = Walk {

@@ -108,7 +108,7 @@ impl<'a> Jobs<'a> {
         let walk = view.of(problem);
         let layout = Layout::of(&walk);
         let vectors = layout.vectors(&walk);
-        let tile = strategy::tile(layout, vectors, load, caps);
+        let tile = strategy::whole_tile(layout, vectors, load, caps);
         let lane_vectors = vectors.div_ceil(tile.lanes);
         let resident = strategy == Strategy::Resident;
         let slices = problem.slices(caps)?;

@@ -1,6 +1,6 @@
 //! Rungs for the view of a tensor that a launch walks: group by group, run by run, by columns or row by row.
 
-use super::{Layout, Load, MAX_LANE_VECTORS, cpu_tile};
+use super::{Layout, Load, MAX_LANE_VECTORS, Strategy, cpu_tile, spans_subgroups};
 use crate::caps::Caps;
 use crate::geometry::{Problem, Slice, Walk};
 use crate::source::Tile;
@@ -37,13 +37,21 @@ pub(crate) fn by_runs(problem: &Problem) -> bool {
     problem.groups.run_length >= MIN_RUN && problem.groups.by_runs().as_ref().is_some_and(few)
 }
 
-/// Whether to split moves less than to read whole groups twice. On CPUs forward, as it spares the loads of weight and bias;
-/// backward on all devices, as the gradients of these come from the sums over runs (5N) and not from a launch of their own (7N).
-pub(crate) fn split_is_shorter(problem: &Problem, load: Load, caps: &Caps) -> bool {
-    let affine = problem.weight || problem.bias;
+/// Whether to split moves less than what `whole` does with groups, to read them twice or to share them between subgroups. On CPUs forward, as it
+/// spares the loads of weight and bias; backward on all devices, as the gradients of these come from the sums over runs (5N) and not from a launch
+/// of their own (7N, or 5N where subgroups share a group, in 1.6 of the time: group norm of 16x128x32x32 on lavapipe without AVX-512).
+pub(crate) fn split_is_shorter(
+    problem: &Problem,
+    load: Load,
+    whole: Strategy,
+    caps: &Caps,
+) -> bool {
+    let runs = (problem.weight || problem.bias) && by_runs(problem);
     match load {
-        Load::Forward => hold_columns(problem, caps) || caps.cpu && affine && by_runs(problem),
-        _ => affine && by_runs(problem),
+        Load::Forward if whole == Strategy::Looped => {
+            hold_columns(problem, caps) || caps.cpu && runs
+        }
+        _ => runs,
     }
 }
 
@@ -105,10 +113,17 @@ fn few_wide_groups(problem: &Problem) -> bool {
 }
 
 /// Whether columns that fit the registers are faster than a walk [`by_rows`], which reads the tensor twice. Backward they are not where the
-/// sums of rows give the gradients of weight and bias as well: on lavapipe batch norm of 256x1024 takes 0.50 ms forward by columns and
-/// 0.75 by rows, and 0.88 and 0.77 backward; layer norm over the channels of 8x256x28x28 takes 2.7 and 3.8 ms, and 3.8 and 5.8 backward.
-pub(crate) const fn columns_are_faster(fours: &Walk, load: Load) -> bool {
-    matches!(load, Load::Forward) || fours.partner.per_run != 0
+/// sums of rows give the gradients of weight and bias as well, unless loads are slow and one subgroup has a column: on lavapipe batch norm of
+/// 256x1024 takes 0.50 ms forward by columns and 0.75 by rows, and 0.88 and 0.77 backward, but without AVX-512 3.7 and 4.8; layer norm over the
+/// channels of 8x256x28x28 takes 2.7 and 3.8 ms, and 3.8 and 5.8 backward.
+pub(crate) fn columns_are_faster(fours: &Walk, load: Load, caps: &Caps) -> bool {
+    let layout = Layout::of(fours);
+    let vectors = layout.vectors(fours);
+    let spans = spans_subgroups(layout, vectors, load, caps);
+    match load {
+        Load::Forward => true,
+        Load::Backward => fours.partner.per_run != 0 || caps.slow_loads && !spans,
+    }
 }
 
 /// Lanes for a walk by rows: a subgroup, whose lanes need not reduce anything.

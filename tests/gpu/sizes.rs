@@ -4,7 +4,9 @@
 //! 65,535 workgroups in one dimension.
 
 use wgpu_norm::check::Case;
-use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm, Strategy};
+use wgpu_norm::{
+    Activation, BatchNorm, Caps, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm, Strategy,
+};
 
 use crate::common::{check, context, devices};
 
@@ -102,6 +104,33 @@ fn a_row_does_not_depend_on_its_batch() {
                 );
             }
         }
+    }
+}
+
+/// Groups that several subgroups of a CPU share, or columns that it takes instead of rows, where loads are slow, and where they are not.
+#[test]
+fn loads_of_any_speed() {
+    for slow_loads in [false, true] {
+        let caps = Caps {
+            slow_loads,
+            ..*context().caps()
+        };
+        let context = context().with_caps(caps).unwrap();
+        let both = |norm: Norm, shape: &[usize]| {
+            let device = format!("slow_loads {slow_loads}");
+            let alone = Case::random(&norm, Mode::TRAINING, shape, 11).unwrap();
+            check(&device, &context, &alone);
+            let norm = norm.with_activation(Activation::Relu);
+            let surrounded = Case::random(&norm, Mode::TRAINING, shape, 12).unwrap();
+            check(&device, &context, &surrounded.with_residual());
+        };
+        both(LayerNorm::new(&[2048]).into(), &[37, 2048]);
+        both(LayerNorm::new(&[4096]).into(), &[37, 4096]);
+        both(RmsNorm::new(&[3000]).into(), &[37, 3000]);
+        both(InstanceNorm::new(3).affine(true).into(), &[2, 3, 1500]);
+        both(BatchNorm::new(24).into(), &[250, 24]);
+        let channels = LayerNorm::new(&[300]).channels_first(true);
+        both(channels.into(), &[3, 300, 20]);
     }
 }
 

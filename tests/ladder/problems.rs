@@ -24,14 +24,15 @@ pub(crate) fn caps() -> impl Strategy<Value = Caps> {
     let binding = prop_oneof![3 => Just(128u64 << 20), 1 => (1u64..1 << 12).prop_map(|n| 4 * n)];
     let alignment = prop_oneof![Just(4u32), Just(16), Just(256)];
     let limits = (workgroup, dispatch, binding, alignment);
-    (any::<[bool; 2]>(), subgroups, limits).prop_map(
+    (any::<[bool; 3]>(), subgroups, limits).prop_map(
         |(
-            [cpu, shader_f16],
+            [cpu, slow_loads, shader_f16],
             subgroups,
             (max_workgroup_size, dispatch, max_binding_size, offset_alignment),
         )| {
             Caps {
                 cpu,
+                slow_loads: cpu && slow_loads,
                 subgroups,
                 shader_f16,
                 max_workgroup_size,

@@ -28,6 +28,12 @@ pub(crate) fn devices() -> Vec<Caps> {
             });
         }
     }
+    devices.push(Caps {
+        cpu: true,
+        slow_loads: true,
+        subgroups: Some((8, 8)),
+        ..Caps::WEBGPU
+    });
     devices
 }
 
