@@ -25,6 +25,7 @@ fn the_device_is_what_was_asked_for() {
     if std::env::var_os("WGPU_NORM_TEST_LIMITS").is_some() {
         let webgpu = Caps {
             cpu: caps.cpu,
+            slow_loads: caps.slow_loads,
             ..Caps::WEBGPU
         };
         assert_eq!(*caps, webgpu);
