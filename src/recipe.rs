@@ -20,9 +20,9 @@ use std::ops::Range;
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Partner, Problem, Walk};
-use crate::kernel::{Kernel, MOST_SLOTS, Slot};
+use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
-use crate::source::{Slots, Variant, bound_slots};
+use crate::source::{self, Slots, Variant};
 use crate::strategy::{self, Layout, Load, Strategy};
 
 /// Partial results that a team merges at most in one launch.
@@ -194,8 +194,7 @@ impl Recipe {
     fn pack_affine(&mut self, problem: &Problem, caps: &Caps) {
         let mut packed = false;
         for step in &mut self.steps {
-            let bound = bound_slots(step.kernel, &step.variant).count() as u32;
-            if bound > MOST_SLOTS {
+            if !source::fits(step.kernel, &step.variant) {
                 let optional = step.variant.optional;
                 let rest = optional.without(Slot::Weight).without(Slot::Bias);
                 step.variant.optional = rest.with(Slot::Affine);

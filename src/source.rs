@@ -188,6 +188,11 @@ pub(crate) fn bound_slots(
         .filter(move |slot| slot.absent.is_none() || optional.contains(slot.slot))
 }
 
+/// Whether no more than WebGPU promises are bound.
+pub(crate) fn fits(kernel: Kernel, variant: &Variant) -> bool {
+    bound_slots(kernel, variant).count() <= kernel::MOST_SLOTS as usize
+}
+
 /// Whose compiler reads the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {

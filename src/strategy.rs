@@ -163,7 +163,7 @@ pub(crate) fn whole_tile(layout: Layout, vectors: u32, load: Load, caps: &Caps) 
 
 /// Whether several subgroups of a CPU share an item.
 pub(crate) fn spans_subgroups(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> bool {
-    caps.cpu && whole_tile(layout, vectors, load, caps) != tile(layout, vectors, load, caps)
+    whole_tile(layout, vectors, load, caps) != tile(layout, vectors, load, caps)
 }
 
 /// Lanes of an item, if fewer than a subgroup has.

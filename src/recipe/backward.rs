@@ -10,8 +10,8 @@ use crate::activation::Activation;
 use crate::caps::Caps;
 use crate::error::Result;
 use crate::geometry::{Problem, Residual};
-use crate::kernel::{Kernel, MOST_SLOTS, Slot};
-use crate::source::{Slots, bound_slots};
+use crate::kernel::{Kernel, Slot};
+use crate::source::{self, Slots};
 use crate::strategy::{self, Load, Strategy};
 
 /// Which gradients are wanted.
@@ -248,8 +248,7 @@ impl Builder<'_> {
         }
         let with_parameters = weight.union(self.wanted.parameter_slots());
         let steps = self.steps(&jobs, Kernel::GradInputGroups, with_parameters);
-        let fits =
-            |step: &Step| bound_slots(step.kernel, &step.variant).count() <= MOST_SLOTS as usize;
+        let fits = |step: &Step| source::fits(step.kernel, &step.variant);
         if groups.items == channels.items && steps.iter().all(fits) {
             self.add(steps);
             return Ok(());

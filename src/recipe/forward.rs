@@ -8,9 +8,9 @@ use super::{Recipe, STATISTICS_BYTES, Step, lengths};
 use crate::caps::Caps;
 use crate::error::{Error, Result};
 use crate::geometry::{Problem, Residual, RunningUpdate};
-use crate::kernel::{Kernel, MOST_SLOTS, Slot};
+use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
-use crate::source::{Slots, bound_slots};
+use crate::source::{self, Slots};
 use crate::strategy::{self, Load, Strategy};
 
 pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -> Result<Recipe> {
@@ -65,9 +65,8 @@ fn updates_running(recipe: &mut Recipe, problem: &Problem, update: RunningUpdate
         step.kernel == Kernel::NormalizeGroups
             || merges && step.variant.optional.contains(Slot::Statistics)
     };
-    let fits =
-        |step: &Step| bound_slots(step.kernel, &with_running(step)).count() <= MOST_SLOTS as usize;
-    if !recipe.steps.iter_mut().filter(finds).all(|step| fits(step)) {
+    let fit = |step: &mut Step| source::fits(step.kernel, &with_running(step));
+    if !recipe.steps.iter_mut().filter(finds).all(fit) {
         return false;
     }
     for step in recipe.steps.iter_mut().filter(finds) {
