@@ -7,6 +7,7 @@ fn useful_features() -> wgpu::Features {
     wgpu::Features::SUBGROUP
         | wgpu::Features::SUBGROUP_BARRIER
         | wgpu::Features::SHADER_F16
+        | wgpu::Features::SHADER_INT64
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::IMMEDIATES
         | wgpu::Features::PIPELINE_CACHE

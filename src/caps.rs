@@ -11,6 +11,8 @@ pub struct Caps {
     /// To load a vector takes a CPU as long as a dozen operations, be it in the cache or not. Software drivers put its numbers together one by
     /// one, which without AVX-512 goes through the stack: a number is stored and the vector read back, for which the processor has to wait.
     pub slow_loads: bool,
+    /// Shaders may use the type `u64`: [slow loads](Caps::slow_loads) fetch two numbers at once then.
+    pub shader_int64: bool,
     /// Smallest and largest subgroup, if the device has subgroup operations.
     pub subgroups: Option<(u32, u32)>,
     /// Shaders may use the type `f16`.
@@ -46,6 +48,7 @@ impl Caps {
         Self {
             cpu: info.device_type == wgpu::DeviceType::Cpu,
             slow_loads: info.device_type == wgpu::DeviceType::Cpu && !has_avx512(),
+            shader_int64: device.features().contains(wgpu::Features::SHADER_INT64),
             subgroups: usable.then_some((min, max)),
             shader_f16: device.features().contains(wgpu::Features::SHADER_F16),
             max_workgroup_size: limits
@@ -61,10 +64,16 @@ impl Caps {
         }
     }
 
+    /// Whether vectors are loaded in words of 64 bits.
+    pub(crate) const fn long_words(&self) -> bool {
+        self.slow_loads && self.shader_int64
+    }
+
     /// The least that every WebGPU implementation has, without features: the defaults of the specification.
     pub const WEBGPU: Self = Self {
         cpu: false,
         slow_loads: false,
+        shader_int64: false,
         subgroups: None,
         shader_f16: false,
         max_workgroup_size: 256,

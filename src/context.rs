@@ -168,11 +168,13 @@ impl Context {
                 "the device has none, or of other sizes",
             ));
         }
-        if caps.shader_f16 && !has.shader_f16 {
-            return Err(Error::Unexpected(
-                "shader_f16",
-                "the device has no such type",
-            ));
+        for (name, asked, has) in [
+            ("shader_f16", caps.shader_f16, has.shader_f16),
+            ("shader_int64", caps.shader_int64, has.shader_int64),
+        ] {
+            if asked && !has {
+                return Err(Error::Unexpected(name, "the device has no such type"));
+            }
         }
         Ok(Self {
             shared: self.shared.clone(),

@@ -88,13 +88,12 @@ fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
     let layout = Layout::of(&problem.groups);
     let vectors = layout.vectors(&problem.groups);
     let strategy = strategy::choose(layout, vectors, load, caps);
-    let shared = strategy::spans_subgroups(layout, vectors, load, caps);
-    if (strategy == Strategy::Looped || shared)
-        && strategy::split_is_shorter(problem, load, strategy, caps)
-    {
-        return Ok(Strategy::Split);
-    }
-    Ok(strategy)
+    Ok(
+        match strategy::split_is_shorter(problem, load, strategy, caps) {
+            true => Strategy::Split,
+            false => strategy,
+        },
+    )
 }
 
 /// The launches of one pass, in order, and the memory that they need between them.

@@ -154,6 +154,8 @@ pub struct Variant {
     pub activation: Activation,
     /// How data are stored; F32 in kernels that have none.
     pub storage: Storage,
+    /// Vectors lie in words of 64 bits: half as many loads for devices that load number by number.
+    pub long_words: bool,
     /// Samples end where their lengths say, in kernels that must know.
     pub lengths: bool,
     /// Where the elements of a vector are then.
@@ -227,7 +229,11 @@ pub fn wgsl(kernel: Kernel, variant: &Variant, shared: bool, dialect: Dialect) -
     let mut text = variant.storage.directives(variant.vector).to_owned();
     text.push_str(dialect.directives(variant.tile.team));
     text.push_str(&text::constants(variant));
-    text.push_str(&variant.storage.conversions(variant.vector));
+    text.push_str(
+        &variant
+            .storage
+            .conversions(variant.vector, variant.long_words),
+    );
     if !variant.is_alone() {
         text.push_str(&activation::text(kernel, variant));
     }

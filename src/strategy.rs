@@ -119,7 +119,7 @@ fn cpu_tile(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Tile {
         Some((min, max)) if min == max && min <= caps.max_workgroup_size => (min, true),
         _ => (8.min(caps.max_workgroup_size), false),
     };
-    let lanes = cpu_lanes(layout, vectors, load, caps).unwrap_or(width);
+    let lanes = cpu_lanes(layout, vectors, load).unwrap_or(width);
     let lanes = lanes.min(width);
     let team = match subgroups {
         _ if lanes == 1 => Team::Single,
@@ -133,39 +133,6 @@ fn cpu_tile(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Tile {
     }
 }
 
-/// Lanes and teams for tasks that are whole items, in registers if these have room.
-///
-/// Where loads are slow, several subgroups share an item that is too long for one, although they wait for each other and what they hold
-/// outgrows the first-level cache. On lavapipe without AVX-512 rows of 2,048 reach 0.55 of the speed of a copy forward so, and 0.46 when read again,
-/// those of 4,096 0.45 and 0.48; backward 0.50 and 0.37, and 0.46 and 0.36.
-pub(crate) fn whole_tile(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Tile {
-    let tile = tile(layout, vectors, load, caps);
-    let Team::Subgroup { min_size: width } = tile.team else {
-        return tile;
-    };
-    let subgroups = match load {
-        Load::Forward if layout.apart => 1,
-        Load::Forward => 2,
-        Load::Backward => 4,
-    };
-    let most = caps.max_workgroup_size.min(subgroups * width);
-    let held = max_held(layout, load, caps);
-    let lanes = vectors.div_ceil(held).next_power_of_two();
-    if !caps.cpu || !caps.slow_loads || layout.vector == 1 || lanes <= tile.lanes || lanes > most {
-        return tile;
-    }
-    Tile {
-        lanes,
-        teams: 1,
-        ..tile
-    }
-}
-
-/// Whether several subgroups of a CPU share an item.
-pub(crate) fn spans_subgroups(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> bool {
-    whole_tile(layout, vectors, load, caps) != tile(layout, vectors, load, caps)
-}
-
 /// Lanes of an item, if fewer than a subgroup has.
 ///
 /// Short items have a lane each: a reduction over lanes costs more than it spreads. On lavapipe the backward pass of rows of 48 takes 1.8 ns
@@ -173,7 +140,7 @@ pub(crate) fn spans_subgroups(layout: Layout, vectors: u32, load: Load, caps: &C
 ///
 /// Vectors that lie apart are pieces of 64 bytes of a row of the tensor where two lanes share an item: layer norm over 64 channels of
 /// `[21, 64, 3600]` takes 1.9 ns per element forward and 2.3 backward, and 2.6 and 3.0 with 8 lanes.
-fn cpu_lanes(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Option<u32> {
+fn cpu_lanes(layout: Layout, vectors: u32, load: Load) -> Option<u32> {
     let single = match load {
         _ if layout.across => MAX_LANE_VECTORS / 2,
         Load::Forward => 16,
@@ -182,7 +149,7 @@ fn cpu_lanes(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> Option<u3
     if vectors <= single {
         return Some(1);
     }
-    let two_are_enough = layout.apart && vectors.div_ceil(2) <= max_held(layout, load, caps);
+    let two_are_enough = layout.apart && vectors <= 2 * FEW_HELD;
     two_are_enough.then_some(2)
 }
 
@@ -246,20 +213,35 @@ const fn gpu_across(lanes: u32, most: u32) -> Tile {
     }
 }
 
+/// Vectors that a lane keeps at most, unless more are worth the time to compile them: each is a piece of the shader's text.
+pub(crate) const FEW_HELD: u32 = 32;
+
 /// Vectors that a lane can keep in registers.
 ///
 /// On lavapipe what does not fit the registers lies on the stack, from where it is read in whole vectors, unlike the tensor: rows of
 /// 768 run at 0.58 of the speed of a copy when kept, rows of 4,096 at 0.44 when kept and at 0.37 when read again. But to
 /// compile a kernel takes 0.3 s for each 16 vectors, and 7 s for 128.
+///
+/// Where loads are slow, more is worth that, in words of 64 bits: rows of 2,048 run at 0.74 of the speed of a copy when kept and at 0.46 when
+/// read again, backward at 0.67 and 0.36, those of 4,096 backward at 0.63 and 0.36. Kernels of 64 vectors compile in 1 to 5 s, of 128 in 8 to 18.
 pub(crate) const fn max_held(layout: Layout, load: Load, caps: &Caps) -> u32 {
-    let numbers = match (caps.cpu, load) {
-        (true, _) => 128,
-        (false, Load::Forward) => 64,
-        (false, Load::Backward) => 32,
+    let vectors = match (caps.cpu, load) {
+        (true, Load::Forward) if keeps_more(layout, caps) => 2 * FEW_HELD,
+        (true, Load::Backward) if keeps_more(layout, caps) => 4 * FEW_HELD,
+        (true, _) => FEW_HELD,
+        (false, Load::Forward) => 64 / layout.vector,
+        (false, Load::Backward) => 32 / layout.vector,
     };
-    // Each vector is a piece of the shader's text.
-    let vectors = numbers / layout.vector;
-    if vectors > 32 { 32 } else { vectors }
+    if caps.cpu || vectors < FEW_HELD {
+        vectors
+    } else {
+        FEW_HELD
+    }
+}
+
+/// Not where lanes reduce through workgroup memory: what outlives a barrier lies in memory, and is slow there.
+const fn keeps_more(layout: Layout, caps: &Caps) -> bool {
+    caps.long_words() && layout.vector == 4 && caps.subgroups.is_some()
 }
 
 /// Registers for at least `vectors` vectors: one of few sizes, so that inputs of ever new lengths share their pipelines.
@@ -308,7 +290,7 @@ pub(crate) fn choose(layout: Layout, vectors: u32, load: Load, caps: &Caps) -> S
     if vectors > max_part(layout, caps) {
         return Strategy::Split;
     }
-    let lanes = whole_tile(layout, vectors, load, caps).lanes;
+    let lanes = tile(layout, vectors, load, caps).lanes;
     if vectors.div_ceil(lanes) <= max_held(layout, load, caps) {
         Strategy::Resident
     } else {

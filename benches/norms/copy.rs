@@ -13,6 +13,9 @@ use crate::Result;
 /// the other, does best with a single subgroup; real GPUs with many.
 const VARIANTS: [(u32, u32); 5] = [(8, 1024), (64, 256), (256, 256), (256, 1024), (256, 4096)];
 
+/// The types of the vectors. Lavapipe loads number by number, of 64 bits as fast as of 32.
+const VECTORS: [&str; 2] = ["vec4<f32>", "vec2<u64>"];
+
 /// Rounds in which the variants take turns, over all buffers each time; the shortest time of each counts.
 const ROUNDS: usize = 5;
 
@@ -44,8 +47,12 @@ impl Copy {
         let pairs = (0..sets).map(|_| Ok((from()?, to()?)));
         let pairs = pairs.collect::<wgpu_norm::Result<Vec<_>>>()?;
         let turns = Tensor::counter(context)?;
-        let variants = VARIANTS.map(|variant| {
-            let kernel = Kernel::new(context, variant, elements as u32 / 4);
+        let has_u64 = context.device().features();
+        let has_u64 = has_u64.contains(wgpu::Features::SHADER_INT64);
+        let vectors = VECTORS[..1 + usize::from(has_u64)].iter();
+        let variants = vectors.flat_map(|vector| VARIANTS.map(|variant| (*vector, variant)));
+        let variants = variants.map(|(vector, variant)| {
+            let kernel = Kernel::new(context, vector, variant, elements as u32 / 4);
             let bindings = pairs.iter();
             let bindings = bindings.map(|(from, to)| kernel.bind(context, [from, to, &turns]));
             Self {
@@ -54,7 +61,7 @@ impl Copy {
                 kernel: kernel.clone(),
             }
         });
-        let fastest = fastest(variants, timer)?;
+        let fastest = fastest(variants.collect(), timer)?;
         for (_, to) in &pairs {
             to.write(&vec![f32::NAN; elements])?;
         }
@@ -82,8 +89,8 @@ impl Copy {
     }
 }
 
-fn fastest(variants: [Copy; VARIANTS.len()], timer: &Timer) -> Result<Copy> {
-    let mut times = [Duration::MAX; VARIANTS.len()];
+fn fastest(variants: Vec<Copy>, timer: &Timer) -> Result<Copy> {
+    let mut times = vec![Duration::MAX; variants.len()];
     for _ in 0..ROUNDS {
         for (copy, time) in variants.iter().zip(&mut times) {
             *time = copy.time(timer, copy.bindings.len() as u64)?.min(*time);
@@ -98,11 +105,11 @@ fn fastest(variants: [Copy; VARIANTS.len()], timer: &Timer) -> Result<Copy> {
 }
 
 impl Kernel {
-    fn new(context: &Context, (lanes, piece): (u32, u32), vectors: u32) -> Self {
+    fn new(context: &Context, vector: &str, (lanes, piece): (u32, u32), vectors: u32) -> Self {
         let device = context.device();
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some("copy"),
-            source: wgpu::ShaderSource::Wgsl(source(lanes, piece, vectors).into()),
+            source: wgpu::ShaderSource::Wgsl(source(vector, lanes, piece, vectors).into()),
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some("copy"),
@@ -139,10 +146,10 @@ impl Kernel {
 }
 
 /// Each workgroup owns a contiguous piece. All runs write `turns`, which makes each wait for the one before.
-fn source(lanes: u32, piece: u32, vectors: u32) -> String {
+fn source(vector: &str, lanes: u32, piece: u32, vectors: u32) -> String {
     format!(
-        "@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
-        @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;
+        "@group(0) @binding(0) var<storage, read> input: array<{vector}>;
+        @group(0) @binding(1) var<storage, read_write> output: array<{vector}>;
         @group(0) @binding(2) var<storage, read_write> turns: u32;
 
         @compute @workgroup_size({lanes})

@@ -76,3 +76,22 @@ fn widened(words: vec2u) -> vec4f {
 fn narrowed(x: f32) -> f16 {
     return f16(unpack2x16float(bits_of(x)).x);
 }
+
+//= long words
+// Four numbers of 32 bits lie in two words.
+fn split(word: u64) -> vec2u {
+    return vec2u(u32(word), u32(word >> 32u));
+}
+
+fn joined(halves: vec2u) -> u64 {
+    return u64(halves.x) | (u64(halves.y) << 32u);
+}
+
+fn vector_of(words: vec2<u64>) -> vec4f {
+    return bitcast<vec4f>(vec4u(split(words.x), split(words.y)));
+}
+
+fn words_of(x: vec4f) -> vec2<u64> {
+    let bits = bitcast<vec4u>(x);
+    return vec2<u64>(joined(bits.xy), joined(bits.zw));
+}

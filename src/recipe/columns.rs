@@ -37,14 +37,14 @@ impl<'a> Jobs<'a> {
         // Each team has partial results of its own, which for parts of long groups should be few.
         let apart = layout.apart && resident;
         let of_teams = Layout { apart, ..layout };
-        let tile = strategy::whole_tile(of_teams, part_vectors, Load::Backward, caps);
+        let tile = strategy::tile(of_teams, part_vectors, Load::Backward, caps);
         let held = strategy::held(part_vectors.div_ceil(tile.lanes));
         let chunk = if by_channel {
             let rows = Walk {
                 run_length: problem.channels.items,
                 ..walk
             };
-            strategy::summed_chunk(&rows, SUMS_BYTES, held)
+            strategy::summed_chunk(&rows, SUMS_BYTES)
         } else {
             strategy::column_chunk(&walk, vectors.div_ceil(part_vectors))
         };
@@ -87,8 +87,8 @@ impl<'a> Jobs<'a> {
             ..walk
         };
         let chunk = match for_what {
-            ByRows::Statistics => strategy::summed_chunk(&rows, STATISTICS_BYTES, of_lane),
-            ByRows::Sums => strategy::summed_chunk(&rows, SUMS_BYTES, of_lane),
+            ByRows::Statistics => strategy::summed_chunk(&rows, STATISTICS_BYTES),
+            ByRows::Sums => strategy::summed_chunk(&rows, SUMS_BYTES),
             ByRows::Elements => {
                 let chunk = strategy::column_chunk(&walk, vectors.div_ceil(part_vectors));
                 chunk.min(rows.items)
@@ -124,8 +124,8 @@ struct Columns {
 impl Columns {
     /// Rows of a chunk where a slice has so many: no chunk more for what is left over, as far as a lane may walk.
     fn chunk_of(&self, rows: u32) -> u32 {
-        let lane_vectors = self.part_vectors.div_ceil(self.tile.lanes);
-        let most = strategy::MAX_LANE_VECTORS / lane_vectors;
+        // A row is one iteration: the loops over its vectors are unrolled.
+        let most = strategy::MAX_LANE_VECTORS;
         // As many for all teams, if that is possible: the kernels then have nothing to test.
         let power = self.chunk.next_power_of_two();
         if power <= most && rows.is_multiple_of(power * self.tile.teams) {

@@ -54,7 +54,7 @@ impl Job {
 
     /// Whether each lane has `held` vectors, or in blocks a multiple of them, in every task of a launch over items of so many vectors. It depends on
     /// the number of items: for software devices alone, whose compilers round both texts alike; others may fuse operations of one and not of the other.
-    fn is_full(&self, kernel: Kernel, item_vectors: u32, rows: u32) -> bool {
+    fn is_full(&self, kernel: Kernel, item_vectors: u32, rows: u32, caps: &Caps) -> bool {
         // Statistics of columns hold several rows of each.
         let (held, held_rows) = match self.blocks.is_some() && kernel == Kernel::Statistics {
             true => (self.columns, self.held / self.columns),
@@ -66,8 +66,8 @@ impl Job {
             false => self.part_vectors == of_team,
         };
         // Untested, more than 16 vectors with a weight and a bias each are all loaded before the first is used: layer norm of 4096x768 takes 8 %
-        // longer on lavapipe.
-        let too_many = self.hold_affine && self.resident && self.held > 16;
+        // longer on lavapipe, but not in words of 64 bits.
+        let too_many = self.hold_affine && self.resident && self.held > 16 && !caps.long_words();
         !too_many
             && lanes_are
             && item_vectors.is_multiple_of(self.part_vectors)
@@ -108,7 +108,7 @@ impl<'a> Jobs<'a> {
         let walk = view.of(problem);
         let layout = Layout::of(&walk);
         let vectors = layout.vectors(&walk);
-        let tile = strategy::whole_tile(layout, vectors, load, caps);
+        let tile = strategy::tile(layout, vectors, load, caps);
         let lane_vectors = vectors.div_ceil(tile.lanes);
         let resident = strategy == Strategy::Resident;
         let slices = problem.slices(caps)?;
@@ -285,7 +285,8 @@ impl<'a> Jobs<'a> {
             plane: self.parts * per_part,
             ..params
         };
-        let full = self.caps.cpu && job.is_full(kernel, params.item_vectors, blocks.rows);
+        let full =
+            self.caps.cpu && job.is_full(kernel, params.item_vectors, blocks.rows, self.caps);
         let mut step = Step {
             kernel,
             variant: Variant {
@@ -318,6 +319,7 @@ impl<'a> Jobs<'a> {
                 zero_centered_weight: false,
                 activation: Activation::None,
                 storage: Storage::of(self.problem.dtype, self.caps),
+                long_words: self.caps.long_words() && layout.vector == 4,
                 lengths: false,
                 positions: Positions::Any,
                 optional,

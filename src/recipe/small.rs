@@ -57,6 +57,7 @@ pub(super) fn merge_step(
         variant: Variant {
             vector: pack,
             packed,
+            long_words: caps.long_words() && packed,
             partner_vector: packed,
             one_run: false,
             runs_of_one: params.run_length == 1,
@@ -142,6 +143,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         zero_centered_weight: false,
         activation: Activation::None,
         storage: Storage::F32,
+        long_words: false,
         lengths: false,
         positions: Positions::Any,
         optional,

@@ -6,6 +6,13 @@ use crate::dtype::DType;
 
 const FILE: &str = include_str!("../../shaders/lib/storage.wgsl");
 
+/// The type of a vector of four numbers of 32 bits in words of 64 bits, the text that loads vector `i` of `NAME`, and the one that stores `value` there.
+pub(super) const LONG_VECTOR: [&str; 3] = [
+    "vec2<u64>",
+    "vector_of(NAME[i])",
+    "NAME[i] = words_of(value);",
+];
+
 /// What the elements of data are to a shader. Whatever it is, an element is loaded to f32 exactly, and rounded to nearest even, to infinity
 /// if it is too large, where it is stored; infinity and NaN stay what they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,10 +47,12 @@ impl Storage {
         }
     }
 
-    /// The conversions that [`Storage::binding`] calls, once per shader. `vector`: elements per load, 1 or 4.
-    pub(super) fn conversions(self, vector: u32) -> String {
+    /// The conversions that [`Storage::binding`] calls, once per shader. `vector`: elements per load, 1 or 4. `long_words`: these lie in words
+    /// of 64 bits.
+    pub(super) fn conversions(self, vector: u32, long_words: bool) -> String {
+        let long: &[&str] = if long_words { &["long words"] } else { &[] };
         let sections: &[&str] = match (self, vector) {
-            (Self::F32, _) => return String::new(),
+            (Self::F32, _) => &[],
             (Self::F16, 1) => &["f16 bits", "native element"],
             (Self::F16, _) => &["f16 bits", "stored vector", "native vector"],
             (Self::PackedF16, 1) => &["f16 bits", "f16 value", "packed element"],
@@ -52,8 +61,11 @@ impl Storage {
             (Self::PackedBf16, _) => &["bf16", "stored vector", "packed vector"],
         };
         let bits = if vector == 1 { "u32" } else { "vec4u" };
-        let mut conversions = format!("alias DataBits = {bits};\n");
-        for name in sections {
+        let mut conversions = match self {
+            Self::F32 => String::new(),
+            _ => format!("alias DataBits = {bits};\n"),
+        };
+        for name in long.iter().chain(sections) {
             conversions += text::section(FILE, name);
         }
         conversions
@@ -63,8 +75,15 @@ impl Storage {
     ///
     /// Two neighbours in a word may be written by different lanes, so each changes its own half, and nothing of the other: atomically.
     /// That leaves what stands behind the last element as it is, too.
-    pub(super) fn binding(self, name: &str, vector: u32, writable: bool) -> [String; 3] {
+    pub(super) fn binding(
+        self,
+        name: &str,
+        vector: u32,
+        long_words: bool,
+        writable: bool,
+    ) -> [String; 3] {
         let [stored, load, store] = match (self, vector, writable) {
+            (Self::F32, ..) if long_words => LONG_VECTOR,
             (Self::F32, ..) => ["Value", "NAME[i]", "NAME[i] = value;"],
             (Self::F16, 1, _) => ["f16", "f32(NAME[i])", "NAME[i] = narrowed(value);"],
             (_, 1, false) => ["u32", "widened(NAME[i / 2u], i)", ""],
@@ -73,6 +92,11 @@ impl Storage {
                 "widened(atomicLoad(&NAME[i / 2u]), i)",
                 "atomicXor(&NAME[i / 2u], change(atomicLoad(&NAME[i / 2u]), i, value));",
             ],
+            _ if long_words => [
+                "u64",
+                "widened(split(NAME[i]))",
+                "NAME[i] = joined(narrowed(value));",
+            ],
             _ => ["vec2u", "widened(NAME[i])", "NAME[i] = narrowed(value);"],
         };
         [stored, load, store].map(|text| text.replace("NAME", name))
@@ -80,12 +104,12 @@ impl Storage {
 }
 
 /// A shader that widens a tensor of 16-bit numbers to f32 (`store` false, binding 0 to binding 1) or narrows one to them (binding 1 to
-/// binding 0), `vector` of 1 or 4 elements per lane: to test the conversions themselves on a device. Its entry point is `main`, with 64
-/// invocations per workgroup.
+/// binding 0), `vector` of 1 or 4 elements per lane, these in words of 64 bits or not: to test the conversions themselves on a device. Its entry
+/// point is `main`, with 64 invocations per workgroup.
 #[must_use]
-pub fn conversion_shader(storage: Storage, vector: u32, store: bool) -> String {
+pub fn conversion_shader(storage: Storage, vector: u32, long_words: bool, store: bool) -> String {
     let value = if vector == 1 { "f32" } else { "vec4f" };
-    let [stored, load, write] = storage.binding("data", vector, store);
+    let [stored, load, write] = storage.binding("data", vector, long_words, store);
     let (of_data, of_values, body) = match store {
         false => (
             "read",
@@ -105,7 +129,7 @@ pub fn conversion_shader(storage: Storage, vector: u32, store: bool) -> String {
          @compute @workgroup_size(64)\n\
          fn main(@builtin(global_invocation_id) id: vec3u) {{\n    let i = id.x;\n    {body}\n}}\n",
         storage.directives(vector),
-        storage.conversions(vector),
+        storage.conversions(vector, long_words),
     )
 }
 
@@ -117,7 +141,7 @@ mod tests {
     fn every_section_is_there() {
         for storage in [Storage::F16, Storage::PackedF16, Storage::PackedBf16] {
             for vector in [1, 4] {
-                let conversions = storage.conversions(vector);
+                let conversions = storage.conversions(vector, false);
                 let functions = conversions.matches("fn ").count();
                 assert!(functions >= 2, "{storage:?} {vector}: {conversions}");
             }

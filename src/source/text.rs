@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Positions, Team, Tile, Variant};
+use super::{Positions, Team, Tile, Variant, storage};
 use crate::activation::Activation;
 use crate::kernel::{Access, Element, Slot, SlotUse};
 
@@ -177,12 +177,24 @@ pub(super) fn accessors(
         Element::Count => ("atomic<u32>", "u32"),
     };
     let writable = shared || slot.access != Access::Read;
-    let data = variant.storage.binding(name, variant.vector, writable);
-    let [stored_data, load_data, store_data] = data;
-    let stored = if slot.element == Element::Data {
-        &stored_data
-    } else {
-        stored
+    let long = variant.long_words;
+    let data = variant
+        .storage
+        .binding(name, variant.vector, long, writable);
+    // Vectors of what is not data, too, but for those of partial results.
+    let is_vector = match stored {
+        "Value" => variant.vector == 4,
+        "Item" => variant.packed,
+        _ => false,
+    };
+    let [stored, load_stored, store_value] = match slot.element {
+        Element::Data => data,
+        _ if long && is_vector => storage::LONG_VECTOR.map(|text| text.replace("NAME", name)),
+        _ => [
+            stored.to_owned(),
+            format!("{name}[i]"),
+            format!("{name}[i] = value;"),
+        ],
     };
     // Data behind the end of a sample are read and written as 0.
     let masked = slot.element == Element::Data && variant.lengths && binding.is_some();
@@ -203,19 +215,20 @@ pub(super) fn accessors(
     let (load, store) = match (binding, slot.absent) {
         (None, Some(_)) if packed.is_some() => {
             let index = packed.unwrap_or_default();
-            (format!("{value}(affine[{index}])"), String::new())
+            (format!("{value}(load_affine({index}))"), String::new())
         }
         (None, Some(absent)) => (format!("{value}({absent})"), String::new()),
         _ if slot.slot == Slot::Weight && variant.zero_centered_weight => {
-            (format!("1.0 + {value}({name}[i])"), String::new())
+            (format!("1.0 + {value}({load_stored})"), String::new())
         }
-        _ if slot.element == Element::Data => (load_data, store_data),
         _ if slot.element == Element::Count => {
             (String::new(), format!("atomicAdd(&{name}[i], value);"))
         }
         // One number for all elements of a vector.
-        _ if stored != value => (format!("{value}({name}[i])"), String::new()),
-        _ => (format!("{name}[i]"), format!("{name}[i] = value;")),
+        _ if stored == "f32" && value != "f32" => {
+            (format!("{value}({load_stored})"), String::new())
+        }
+        _ => (load_stored, store_value),
     };
     let load = match masked {
         true => format!("select(Value(), {load}, valid_at(i))"),

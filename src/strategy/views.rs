@@ -1,6 +1,6 @@
 //! Rungs for the view of a tensor that a launch walks: group by group, run by run, by columns or row by row.
 
-use super::{Layout, Load, MAX_LANE_VECTORS, Strategy, cpu_tile, spans_subgroups};
+use super::{FEW_HELD, Layout, Load, MAX_LANE_VECTORS, Strategy, cpu_tile, tile};
 use crate::caps::Caps;
 use crate::geometry::{Problem, Slice, Walk};
 use crate::source::Tile;
@@ -37,9 +37,10 @@ pub(crate) fn by_runs(problem: &Problem) -> bool {
     problem.groups.run_length >= MIN_RUN && problem.groups.by_runs().as_ref().is_some_and(few)
 }
 
-/// Whether to split moves less than what `whole` does with groups, to read them twice or to share them between subgroups. On CPUs forward, as it
-/// spares the loads of weight and bias; backward on all devices, as the gradients of these come from the sums over runs (5N) and not from a launch
-/// of their own (7N, or 5N where subgroups share a group, in 1.6 of the time: group norm of 16x128x32x32 on lavapipe without AVX-512).
+/// Whether to split moves less than what `whole` does with groups. On CPUs forward, as it spares the loads of weight and bias that groups read
+/// twice need; backward on all devices, as the gradients of these come from the sums over runs (5N) and not from a launch of their own (7N).
+/// For groups in registers that launch makes it 5N, too, but in more loads: group norm of 16x128x16x16 runs at 0.33 of the speed of a copy when
+/// split and at 0.24 when kept where loads are slow. Elsewhere it has not been measured.
 pub(crate) fn split_is_shorter(
     problem: &Problem,
     load: Load,
@@ -47,11 +48,11 @@ pub(crate) fn split_is_shorter(
     caps: &Caps,
 ) -> bool {
     let runs = (problem.weight || problem.bias) && by_runs(problem);
-    match load {
-        Load::Forward if whole == Strategy::Looped => {
-            hold_columns(problem, caps) || caps.cpu && runs
-        }
-        _ => runs,
+    match (load, whole) {
+        (Load::Forward, Strategy::Looped) => hold_columns(problem, caps) || caps.cpu && runs,
+        (Load::Backward, Strategy::Looped) => runs,
+        (Load::Backward, _) => runs && caps.long_words(),
+        _ => false,
     }
 }
 
@@ -73,14 +74,15 @@ pub(crate) fn in_fours(problem: &Problem, caps: &Caps) -> Option<Walk> {
     problem.groups.in_fours().filter(|_| by_rows(problem, caps))
 }
 
-/// Consecutive rows of which a team sums up `bytes` of partial results per column, with `lane_vectors` of a row per lane: as few as keep
-/// these below 0.4 % of the tensor and 0.5 MiB, but enough that loading the weight does not count, and no more than a lane may
-/// walk. As much again is left for the sums of long groups.
-pub(crate) fn summed_chunk(rows: &Walk, bytes: u32, lane_vectors: u32) -> u32 {
+/// Consecutive rows of which a team sums up `bytes` of partial results per column: as few as keep these below 0.4 % of the tensor and
+/// 0.5 MiB, but enough that loading the weight does not count, and no more than a lane may walk, a row in one iteration. As much again is
+/// left for the sums of long groups.
+pub(crate) fn summed_chunk(rows: &Walk, bytes: u32) -> u32 {
     let (rows, columns) = (rows.items, rows.run_length);
     let most_chunks = (rows / (60 * bytes) + (1 << 19) / bytes / columns).max(1);
-    let most = MAX_LANE_VECTORS / lane_vectors;
-    rows.div_ceil(most_chunks).clamp(32, most).min(rows)
+    rows.div_ceil(most_chunks)
+        .clamp(32, MAX_LANE_VECTORS)
+        .min(rows)
 }
 
 /// Whether a tensor whose groups are columns, of the whole of it (batch norm without spatial dimensions) or of each sample (instance norm of
@@ -113,16 +115,16 @@ fn few_wide_groups(problem: &Problem) -> bool {
 }
 
 /// Whether columns that fit the registers are faster than a walk [`by_rows`], which reads the tensor twice. Backward they are not where the
-/// sums of rows give the gradients of weight and bias as well, unless loads are slow and one subgroup has a column: on lavapipe batch norm of
+/// sums of rows give the gradients of weight and bias as well, unless loads are slow and few vectors are held: on lavapipe batch norm of
 /// 256x1024 takes 0.50 ms forward by columns and 0.75 by rows, and 0.88 and 0.77 backward, but without AVX-512 3.7 and 4.8; layer norm over the
 /// channels of 8x256x28x28 takes 2.7 and 3.8 ms, and 3.8 and 5.8 backward.
 pub(crate) fn columns_are_faster(fours: &Walk, load: Load, caps: &Caps) -> bool {
     let layout = Layout::of(fours);
     let vectors = layout.vectors(fours);
-    let spans = spans_subgroups(layout, vectors, load, caps);
+    let few = || vectors <= FEW_HELD * tile(layout, vectors, load, caps).lanes;
     match load {
         Load::Forward => true,
-        Load::Backward => fours.partner.per_run != 0 || caps.slow_loads && !spans,
+        Load::Backward => fours.partner.per_run != 0 || caps.slow_loads && few(),
     }
 }
 

@@ -107,28 +107,37 @@ fn a_row_does_not_depend_on_its_batch() {
     }
 }
 
-/// Groups that several subgroups of a CPU share, or columns that it takes instead of rows, where loads are slow, and where they are not.
+/// Columns that a CPU takes instead of rows where loads are slow, and words of 64 bits, of which it keeps more; and without these.
 #[test]
 fn loads_of_any_speed() {
-    for slow_loads in [false, true] {
+    let own = *context().caps();
+    let mut loads = vec![(false, false), (true, false)];
+    if own.shader_int64 {
+        loads.push((true, true));
+    }
+    for (slow_loads, shader_int64) in loads {
         let caps = Caps {
             slow_loads,
-            ..*context().caps()
+            shader_int64,
+            ..own
         };
         let context = context().with_caps(caps).unwrap();
+        let device = format!("slow_loads {slow_loads}, shader_int64 {shader_int64}");
+        let alone = |norm: Norm, shape: &[usize]| {
+            let case = Case::random(&norm, Mode::TRAINING, shape, 11).unwrap();
+            check(&device, &context, &case);
+        };
         let both = |norm: Norm, shape: &[usize]| {
-            let device = format!("slow_loads {slow_loads}");
-            let alone = Case::random(&norm, Mode::TRAINING, shape, 11).unwrap();
-            check(&device, &context, &alone);
+            alone(norm.clone(), shape);
             let norm = norm.with_activation(Activation::Relu);
             let surrounded = Case::random(&norm, Mode::TRAINING, shape, 12).unwrap();
             check(&device, &context, &surrounded.with_residual());
         };
         both(LayerNorm::new(&[2048]).into(), &[37, 2048]);
-        both(LayerNorm::new(&[4096]).into(), &[37, 4096]);
-        both(RmsNorm::new(&[3000]).into(), &[37, 3000]);
+        alone(RmsNorm::new(&[4000]).into(), &[37, 4000]);
         both(InstanceNorm::new(3).affine(true).into(), &[2, 3, 1500]);
         both(BatchNorm::new(24).into(), &[250, 24]);
+        alone(BatchNorm::new(24).into(), &[600, 24]);
         let channels = LayerNorm::new(&[300]).channels_first(true);
         both(channels.into(), &[3, 300, 20]);
     }

@@ -232,6 +232,9 @@ fn within_limits(step: &Step, caps: &Caps) {
             p.chunk + values + 2 * 1027_u32.div_ceil(tile.workgroup_size())
         }
         Kernel::MergeSums | Kernel::MergeStatistics => 2 * p.part_vectors.div_ceil(tile.lanes),
+        // Rows: the loops over their vectors are unrolled.
+        Kernel::GradColumns => p.chunk,
+        _ if step.variant.by_rows || step.variant.hold_affine => p.chunk,
         _ => {
             let vectors = u64::from(p.part_vectors.div_ceil(tile.lanes)) * u64::from(p.chunk);
             // Six iterations per vector, padded to a block; see `ITERATIONS_PER_VECTOR`.

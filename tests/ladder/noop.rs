@@ -30,6 +30,7 @@ fn noop(caps: &Caps) -> (wgpu::Device, wgpu::Queue) {
     let mut features = wgpu::Features::empty();
     features.set(wgpu::Features::SUBGROUP, caps.subgroups.is_some());
     features.set(wgpu::Features::SHADER_F16, caps.shader_f16);
+    features.set(wgpu::Features::SHADER_INT64, caps.shader_int64);
     let device = block_on(adapter.unwrap().request_device(&wgpu::DeviceDescriptor {
         required_features: features,
         required_limits: wgpu::Limits::defaults(),
@@ -42,18 +43,24 @@ fn noop(caps: &Caps) -> (wgpu::Device, wgpu::Queue) {
 
 #[test]
 fn every_variant_makes_a_pipeline() {
-    let device = |subgroups, shader_f16| {
+    let device = |subgroups, shader_f16, shader_int64| {
         noop(&Caps {
             subgroups,
             shader_f16,
+            shader_int64,
             ..Caps::WEBGPU
         })
     };
-    let devices = [false, true].map(|f16| [None, Some((4, 128))].map(|size| device(size, f16)));
+    let devices = [false, true].map(|f16| {
+        [None, Some((4, 128))]
+            .map(|subgroups| [false, true].map(|int64| device(subgroups, f16, int64)))
+    });
     let make = |(kernel, variant, shared): &(Kernel, Variant, bool)| {
         let subgroups = matches!(variant.tile.team, Team::Subgroup { .. });
         let shader_f16 = variant.storage == Storage::F16;
-        let (device, _) = &devices[usize::from(shader_f16)][usize::from(subgroups)];
+        let features = [shader_f16, subgroups, variant.long_words];
+        let [f16, subgroups, int64] = features.map(usize::from);
+        let (device, _) = &devices[f16][subgroups][int64];
         let text = wgsl(*kernel, variant, *shared, Dialect::Naga);
         let parsed = naga::front::wgsl::parse_str(&text).unwrap();
         within_limits(*kernel, parsed.clone());

@@ -24,9 +24,9 @@ pub(crate) fn caps() -> impl Strategy<Value = Caps> {
     let binding = prop_oneof![3 => Just(128u64 << 20), 1 => (1u64..1 << 12).prop_map(|n| 4 * n)];
     let alignment = prop_oneof![Just(4u32), Just(16), Just(256)];
     let limits = (workgroup, dispatch, binding, alignment);
-    (any::<[bool; 3]>(), subgroups, limits).prop_map(
+    (any::<[bool; 4]>(), subgroups, limits).prop_map(
         |(
-            [cpu, slow_loads, shader_f16],
+            [cpu, slow_loads, shader_f16, shader_int64],
             subgroups,
             (max_workgroup_size, dispatch, max_binding_size, offset_alignment),
         )| {
@@ -35,6 +35,7 @@ pub(crate) fn caps() -> impl Strategy<Value = Caps> {
                 slow_loads: cpu && slow_loads,
                 subgroups,
                 shader_f16,
+                shader_int64,
                 max_workgroup_size,
                 max_workgroups_per_dimension: dispatch,
                 max_binding_size: max_binding_size.max(2 * u64::from(offset_alignment)),

@@ -18,7 +18,9 @@ fn every_variant_compiles_in_tint() {
     }
     let folder = std::env::temp_dir().join(format!("wgpu-norm-tint-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
-    let all = variants::tested();
+    // Browsers have no integers of 64 bits.
+    let all = variants::tested().iter();
+    let all: Vec<_> = all.filter(|(_, variant, _)| !variant.long_words).collect();
     let errors: Vec<String> = all
         .par_iter()
         .enumerate()

@@ -31,6 +31,7 @@ pub(crate) fn devices() -> Vec<Caps> {
     devices.push(Caps {
         cpu: true,
         slow_loads: true,
+        shader_int64: true,
         subgroups: Some((8, 8)),
         ..Caps::WEBGPU
     });

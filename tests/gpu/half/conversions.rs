@@ -8,9 +8,15 @@ use super::storages;
 use crate::common::{context, encoder};
 
 /// What the shader makes of the bits of a buffer.
-fn converted(storage: Storage, vector: u32, store: bool, bits: &[u8], lanes: usize) -> Vec<u8> {
+fn converted(
+    storage: Storage,
+    (vector, long_words): (u32, bool),
+    store: bool,
+    bits: &[u8],
+    lanes: usize,
+) -> Vec<u8> {
     let (context, device) = (context(), context().device());
-    let text = conversion_shader(storage, vector, store);
+    let text = conversion_shader(storage, vector, long_words, store);
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: None,
         source: wgpu::ShaderSource::Wgsl(text.into()),
@@ -79,12 +85,21 @@ fn is_nan(dtype: DType, bits: u16) -> bool {
     wide(dtype, bits).is_nan()
 }
 
+/// Elements per load, in words of 64 bits or not.
+fn vectors() -> Vec<(u32, bool)> {
+    let mut vectors = vec![(1, false), (4, false)];
+    if context().caps().shader_int64 {
+        vectors.push((4, true));
+    }
+    vectors
+}
+
 #[test]
 fn every_pattern_is_loaded_exactly() {
     let patterns: Vec<u16> = (0..=u16::MAX).collect();
     for (dtype, device) in storages() {
         let storage = Storage::of(dtype, device.caps());
-        for vector in [1, 4] {
+        for vector in vectors() {
             let bytes = bytemuck::cast_slice(&patterns);
             let got = converted(storage, vector, false, bytes, patterns.len());
             let got: Vec<u32> = bytemuck::pod_collect_to_vec(&got);
@@ -94,7 +109,7 @@ fn every_pattern_is_loaded_exactly() {
                 let same = want.to_bits() == got.to_bits() || want.is_nan() && got.is_nan();
                 assert!(
                     same,
-                    "{storage:?} {vector}: {bits:#06x} is {want:e}, got {got:e}"
+                    "{storage:?} {vector:?}: {bits:#06x} is {want:e}, got {got:e}"
                 );
             }
         }
@@ -133,7 +148,7 @@ fn values(dtype: DType) -> Vec<f32> {
 fn every_value_is_rounded_to_nearest_even() {
     for (dtype, device) in storages() {
         let (storage, values) = (Storage::of(dtype, device.caps()), values(dtype));
-        for vector in [1, 4] {
+        for vector in vectors() {
             let bytes = bytemuck::cast_slice(&values);
             let got = converted(storage, vector, true, bytes, values.len());
             let got: Vec<u16> = bytemuck::pod_collect_to_vec(&got);
@@ -144,7 +159,7 @@ fn every_value_is_rounded_to_nearest_even() {
                 let same = want == got || value.is_nan() && is_nan(dtype, got) || flushed;
                 assert!(
                     same,
-                    "{storage:?} {vector}: {value:e} ({:#010x}) is {want:#06x}, got {got:#06x}",
+                    "{storage:?} {vector:?}: {value:e} ({:#010x}) is {want:#06x}, got {got:#06x}",
                     value.to_bits()
                 );
             }

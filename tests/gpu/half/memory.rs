@@ -231,9 +231,15 @@ fn other_types_are_errors_that_name_both() {
         size: 6,
     };
     assert_eq!(tensor(6).unwrap_err(), error);
-    let none = context().with_caps(Caps {
+    let own = *context().caps();
+    let asked = Caps {
         shader_f16: true,
-        ..*context().caps()
-    });
-    assert_eq!(none.is_ok(), context().caps().shader_f16);
+        ..own
+    };
+    assert_eq!(context().with_caps(asked).is_ok(), own.shader_f16);
+    let asked = Caps {
+        shader_int64: true,
+        ..own
+    };
+    assert_eq!(context().with_caps(asked).is_ok(), own.shader_int64);
 }
