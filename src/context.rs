@@ -70,7 +70,8 @@ impl Context {
     /// Uses the caller's device and queue. Its error handlers are left alone.
     ///
     /// The device should have been requested with the adapter's limits rather than the defaults, and with the feature
-    /// `SUBGROUP` and, for tensors of f16, `SHADER_F16` where there are any: the capabilities used are those of the device, not of the adapter.
+    /// `SUBGROUP`, for tensors of f16 `SHADER_F16`, and for software devices `SHADER_INT64`, where there are any: the capabilities used are those
+    /// of the device, not of the adapter.
     ///
     /// Make one context per device and clone it: tensors of two contexts do not mix, even if both were made from one device,
     /// since wgpu does not say whether two devices are the same.
