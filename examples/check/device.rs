@@ -6,12 +6,13 @@ use wgpu_norm::wgpu::{AdapterInfo, Features};
 use wgpu_norm::{Caps, Context};
 
 /// Features that kernels use or could use.
-const FEATURES: [(&str, Features); 6] = [
+const FEATURES: [(&str, Features); 7] = [
     ("SUBGROUP", Features::SUBGROUP),
     ("SUBGROUP_BARRIER", Features::SUBGROUP_BARRIER),
     ("SHADER_F16", Features::SHADER_F16),
     ("TIMESTAMP_QUERY", Features::TIMESTAMP_QUERY),
     ("IMMEDIATES", Features::IMMEDIATES),
+    ("SHADER_INT64", Features::SHADER_INT64),
     ("PIPELINE_CACHE", Features::PIPELINE_CACHE),
 ];
 
