@@ -47,8 +47,8 @@ impl Copy {
         let pairs = (0..sets).map(|_| Ok((from()?, to()?)));
         let pairs = pairs.collect::<wgpu_norm::Result<Vec<_>>>()?;
         let turns = Tensor::counter(context)?;
-        let has_u64 = context.device().features();
-        let has_u64 = has_u64.contains(wgpu::Features::SHADER_INT64);
+        let features = context.device().features();
+        let has_u64 = features.contains(wgpu::Features::SHADER_INT64);
         let vectors = VECTORS[..1 + usize::from(has_u64)].iter();
         let variants = vectors.flat_map(|vector| VARIANTS.map(|variant| (*vector, variant)));
         let variants = variants.map(|(vector, variant)| {

@@ -1,5 +1,6 @@
 // Data of 16 bits: exactly to f32 and, rounded to nearest even, back. By integers, since conversions of the language may round otherwise, lose
 // subnormal numbers, and do anything with what is too large. Sections are picked by src/source/storage.rs; DataBits are the bits of a Value.
+// At the end, vectors in words of 64 bits.
 
 //= f16 bits
 // The f16 nearest to x, in the lower half.
