@@ -34,7 +34,7 @@ fn plus(a: LaneSums, b: LaneSums) -> LaneSums {
 // Blocks, then blocks of blocks: rounding errors grow with the length of a chain of sums.
 fn lane_sums(task: Task) -> Partial {
     var cursor = cursor_at(task);
-    let centering = saved_centering(task.group);
+    let centering = centering_of_group(task);
     var sums = LaneSums();
     for (var outer = 0u; outer < task.vectors; outer += HELD * BLOCKS) {
         var middle = LaneSums();

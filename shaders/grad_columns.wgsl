@@ -9,17 +9,17 @@ fn run(workgroup: u32) {
     hold_affine(task_at(workgroup, 0u));
     for (var row = 0u; row < params.chunk; row += 1u) {
         let task = task_at(workgroup, row);
+        let centering = centering_of_group(task);
         if (RESIDENT) {
-            hold(task);
+            hold(task, centering);
         }
-        finish(task, sums_of(task));
+        finish(task, centering, sums_of(task));
     }
     store_columns(workgroup);
 }
 
-fn hold(task: Task) {
+fn hold(task: Task, centering: Centering) {
     var cursor = cursor_at(task);
-    let centering = saved_centering(task.group);
     for (var k = 0u; k < HELD; k += 1u) {
         if (FULL || k < task.vectors) {
             let at = offset(cursor);
@@ -32,7 +32,7 @@ fn hold(task: Task) {
 
 fn sums_of(task: Task) -> Partial {
     if (!RESIDENT) {
-        return Partial(load_sums(task.group), load_sums(params.groups + task.group));
+        return sums_of_group(task);
     }
     var sum = Value();
     var sum_x_hat = Value();
@@ -46,9 +46,8 @@ fn sums_of(task: Task) -> Partial {
     return team_reduce(Partial(total(sum), total(sum_x_hat)));
 }
 
-fn finish(task: Task, sums: Partial) {
+fn finish(task: Task, centering: Centering, sums: Partial) {
     var cursor = cursor_at(task);
-    let centering = saved_centering(task.group);
     let rstd = centering.rstd;
     let mean_gradient = select(Item(), sums[0] / params.count, CENTERED);
     let mean_product = sums[1] / params.count;

@@ -3,6 +3,6 @@
 fn run(workgroup: u32) {
     for (var row = 0u; row < params.chunk; row += 1u) {
         let task = task_at(workgroup, row);
-        grad_input_lane(task, Sums(load_sums(task.group), load_sums(params.groups + task.group)));
+        grad_input_lane(task, sums_of_group(task));
     }
 }

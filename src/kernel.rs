@@ -94,6 +94,8 @@ pub enum Kernel {
     UpdateRunning,
     /// Sums and input gradient of whole groups.
     GradInputGroups,
+    /// The same for groups of several runs, with the sums of each.
+    GradInputRuns,
     /// Input gradient, and the sums over groups for those of weight and bias.
     GradColumns,
     /// Partial sums for the gradients.
@@ -116,13 +118,14 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NormalizeGroups,
         Self::Statistics,
         Self::MergeStatistics,
         Self::Normalize,
         Self::UpdateRunning,
         Self::GradInputGroups,
+        Self::GradInputRuns,
         Self::GradColumns,
         Self::GradientSums,
         Self::MergeSums,
@@ -144,6 +147,7 @@ impl Kernel {
             Self::Normalize => "normalize",
             Self::UpdateRunning => "update_running",
             Self::GradInputGroups => "grad_input_groups",
+            Self::GradInputRuns => "grad_input_runs",
             Self::GradColumns => "grad_columns",
             Self::GradientSums => "gradient_sums",
             Self::MergeSums => "merge_sums",

@@ -47,6 +47,14 @@ impl Tile {
     pub const fn workgroup_size(&self) -> u32 {
         self.lanes * self.teams
     }
+
+    /// Whether a team is a whole subgroup of the smallest size.
+    pub(crate) fn is_subgroup(&self) -> bool {
+        self.team
+            == Team::Subgroup {
+                min_size: self.lanes,
+            }
+    }
 }
 
 /// A set of slots.
@@ -113,7 +121,7 @@ pub struct Variant {
     pub affine_of_row: bool,
     /// Several vectors of neighbouring columns are one group.
     pub grouped_columns: bool,
-    /// Columns of which a lane holds several rows each.
+    /// Columns of which a lane holds several rows each, or runs of which it holds several vectors.
     pub columns: u32,
     /// Vectors that a lane keeps in registers, or sums as one block.
     pub held: u32,
@@ -136,6 +144,8 @@ pub struct Variant {
     pub runs_share_partners: bool,
     /// Weight and bias are the same for all items of a team, which keeps them in registers.
     pub hold_affine: bool,
+    /// What is the same for all lanes of a team is loaded by one of them.
+    pub loads_once: bool,
     /// Neighbouring elements have neighbouring partners, so that weights, say, are loaded as vectors, too.
     pub partner_vector: bool,
     /// All elements of an item have the same partner.

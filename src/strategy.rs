@@ -6,8 +6,8 @@
 mod views;
 
 pub(crate) use views::{
-    by_rows, by_runs, column_chunk, column_vectors, columns_are_faster, hold_columns, in_fours,
-    row_tile, same_partners, split_is_shorter, sum_columns, summed_chunk,
+    by_rows, by_runs, column_chunk, column_vectors, columns_are_faster, held_of_run, hold_columns,
+    holds_runs, in_fours, row_tile, same_partners, split_is_shorter, sum_columns, summed_chunk,
 };
 
 use crate::caps::Caps;
@@ -22,8 +22,8 @@ use crate::source::{Team, Tile};
 /// | looped | 1 | 3N, the second reading from cache where a group fits it | 5N |
 /// | split | 3 | 3N | 5N |
 ///
-/// N is the size of the tensor in bytes. The gradients of weight and bias come with the sums of the groups in batch and instance norm, and in
-/// group norm that is split; on software devices those of layer and RMS norm are summed up in registers on the way. Else they are sums
+/// N is the size of the tensor in bytes. The gradients of weight and bias come with the sums of the groups in batch and instance norm, and with
+/// those of the runs of a group, each a channel, in group norm that is split or kept run by run; on software devices those of layer and RMS norm are summed up in registers on the way. Else they are sums
 /// over channels in a launch of their own, which reads 2N more.
 ///
 /// Groups that are columns of the tensor (batch norm of `[N, C]`, norms with channels last, layer norm over the channels) are taken four at a
@@ -284,6 +284,19 @@ pub(crate) const fn parts(vectors: u32, most: u32) -> (u32, u32) {
     };
     let part_vectors = vectors.div_ceil(parts);
     (vectors.div_ceil(part_vectors), part_vectors)
+}
+
+/// As many parts or up to a quarter more, if each then has the same multiple of `unit` vectors. On lavapipe without AVX-512 batch norm of
+/// 8x3x224x224 is at 0.46 and 0.41 of the speed of a copy in 28 equal parts, forward and backward, and at 0.44 and 0.39 in 25.
+pub(crate) fn equal_parts(
+    vectors: u32,
+    (parts, part_vectors): (u32, u32),
+    unit: u32,
+) -> (u32, u32) {
+    let units = vectors / unit;
+    (parts..=parts + parts / 4)
+        .find(|parts| vectors.is_multiple_of(unit) && units.is_multiple_of(*parts))
+        .map_or((parts, part_vectors), |parts| (parts, vectors / parts))
 }
 
 /// The strategy for items of `walk`, if not told otherwise.

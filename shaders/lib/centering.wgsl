@@ -12,5 +12,8 @@ fn centering_of(mean: Moment, mean_low: Moment, rstd: Moment) -> Centering {
 }
 
 fn normalized(x: Value, by: Centering) -> Value {
+    if (!CENTERED) {
+        return x * by.rstd;
+    }
     return fma(x - by.mean, Value(by.rstd), Value(by.shift));
 }

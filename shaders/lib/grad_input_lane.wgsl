@@ -26,7 +26,7 @@ fn grad_input_vector(k: u32, cursor: Cursor, of_task: OfTask) {
 
 fn grad_input_lane(task: Task, sums: Sums) {
     var cursor = cursor_at(task);
-    let centering = saved_centering(task.group);
+    let centering = centering_of_group(task);
     let affine = affine_of_item(task, cursor);
     let mean_gradient = select(Item(), sums[0] / params.count, CENTERED);
     let mean_product = sums[1] / params.count;
@@ -47,9 +47,13 @@ fn grad_input_lane(task: Task, sums: Sums) {
             }
         }
     } else {
-        for (var k = 0u; k < task.vectors; k += 1u) {
-            grad_input_vector(k, cursor, of_task);
-            cursor = advance(cursor);
+        for (var done = 0u; done < task.vectors; done += HELD) {
+            for (var k = 0u; k < HELD; k += 1u) {
+                if (FULL || k < task.vectors - done) {
+                    grad_input_vector(k, cursor, of_task);
+                    cursor = advance(cursor);
+                }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 fn lane_sums(task: Task) -> Partial {
     var cursor = cursor_at(task);
-    let centering = saved_centering(task.group);
+    let centering = centering_of_group(task);
     var sum = Value();
     var sum_x_hat = Value();
     for (var k = 0u; k < HELD; k += 1u) {

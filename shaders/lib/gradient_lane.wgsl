@@ -3,7 +3,7 @@
 // Centering of the element under the cursor: that of its group, which is the item or its partner.
 fn centering_at(task: Task, cursor: Cursor) -> Centering {
     if (ITEMS_ARE_GROUPS) {
-        return saved_centering(task.group);
+        return centering_of_group(task);
     }
     return saved_centering(partner(cursor));
 }

@@ -3,8 +3,12 @@
 fn normalize_lane(task: Task, centering: Centering) {
     var cursor = cursor_at(task);
     let affine_of_item = affine_at(partner(cursor));
-    for (var k = 0u; k < task.vectors; k += 1u) {
-        normalize_vector(k, cursor, centering, affine_of_item);
-        cursor = advance(cursor);
+    for (var done = 0u; done < task.vectors; done += HELD) {
+        for (var k = 0u; k < HELD; k += 1u) {
+            if (FULL || k < task.vectors - done) {
+                normalize_vector(k, cursor, centering, affine_of_item);
+                cursor = advance(cursor);
+            }
+        }
     }
 }

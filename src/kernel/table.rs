@@ -152,6 +152,23 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                 ]
             }
         }
+        Kernel::GradInputRuns => {
+            const {
+                &[
+                    INPUT,
+                    STATISTICS_IN,
+                    WEIGHT,
+                    GRAD_OUTPUT,
+                    optional(Slot::Partials, Write, Item, ""),
+                    GRAD_INPUT,
+                    BIAS,
+                    AFFINE,
+                    RESIDUAL,
+                    GRAD_RESIDUAL,
+                    GRAD_RESIDUAL_OUTPUT,
+                ]
+            }
+        }
         Kernel::GradColumns => {
             const {
                 &[

@@ -79,6 +79,9 @@ pub(super) fn recipe(
         (true, false) if strategy == Strategy::Split && builder.runs_merge()? => {
             builder.all_from_runs()?;
         }
+        (true, false) if strategy == Strategy::Resident && strategy::holds_runs(problem, caps) => {
+            builder.all_from_held_runs()?;
+        }
         (true, false) => {
             builder.parameters(View::Channels)?;
             builder.input_from_groups(strategy)?;
@@ -195,6 +198,22 @@ impl Builder<'_> {
             View::Runs,
             Slots::default().with(Slot::Input).with(Slot::Sums),
         )
+    }
+
+    /// Group norm of groups in registers: in one pass over the tensor, which takes the sums of each run.
+    fn all_from_held_runs(&mut self) -> Result<()> {
+        let jobs = Jobs::held_runs(self.problem, self.caps)?;
+        let runs = self.problem.groups.items * self.problem.groups.runs;
+        let (parameters, weight) = (self.wanted.parameters(), self.problem.weight);
+        let optional = Slots::default()
+            .with_if(weight, Slot::Weight)
+            .with_if(parameters, Slot::Partials);
+        self.launch(&jobs, Kernel::GradInputRuns, optional);
+        if parameters {
+            self.recipe.needs_partials(SUMS_BYTES, runs);
+            self.merge_parameters(runs);
+        }
+        Ok(())
     }
 
     /// Whether groups are several columns of a walk by rows, with few enough partial sums for one launch to merge.

@@ -28,7 +28,7 @@ pub(super) struct Job {
     pub(super) first_part: u32,
     pub(super) part_vectors: u32,
     pub(super) held: u32,
-    /// Columns of which a lane holds several rows each.
+    /// Columns of which a lane holds several rows each, or runs of which it holds several vectors.
     pub(super) columns: u32,
     pub(super) resident: bool,
     /// Items that a team takes, one after the other.
@@ -160,6 +160,18 @@ impl<'a> Jobs<'a> {
         })
     }
 
+    /// Whole groups in registers, run by run.
+    pub(super) fn held_runs(problem: &'a Problem, caps: &'a Caps) -> Result<Self> {
+        let mut jobs = Self::whole_groups(problem, caps, Load::Backward, Strategy::Resident)?;
+        let runs = problem.groups.runs;
+        for job in &mut jobs.jobs {
+            job.columns = runs;
+            job.held = runs * strategy::held_of_run(&job.walk, job.layout, job.tile);
+            job.hold_affine = false;
+        }
+        Ok(jobs)
+    }
+
     /// A walk in parts. Without `forced`, a part is as long as the ladder says; a forced split has several parts
     /// even where one would do.
     pub(super) fn in_parts(
@@ -177,8 +189,14 @@ impl<'a> Jobs<'a> {
             if forced {
                 most = most.min(vectors.div_ceil(3));
             }
-            let (parts, part_vectors) = strategy::parts(vectors, most);
-            let tile = strategy::tile(layout, part_vectors, Load::Forward, caps);
+            let mut parts = strategy::parts(vectors, most);
+            let tile = strategy::tile(layout, parts.1, Load::Forward, caps);
+            let block = strategy::block(layout);
+            if caps.cpu {
+                // Nothing to test where all lanes have as many blocks.
+                parts = strategy::equal_parts(vectors, parts, tile.lanes * block);
+            }
+            let (parts, part_vectors) = parts;
             // The same items in a slice before: these are further parts of them.
             let same = |job: &&Job| job.walk.first_item == walk.first_item;
             let before = jobs.iter().rev().find(same);
@@ -192,7 +210,7 @@ impl<'a> Jobs<'a> {
                 parts,
                 first_part,
                 part_vectors,
-                held: strategy::block(layout),
+                held: block,
                 columns: 1,
                 resident: false,
                 chunk: strategy::chunk(layout, tile, (walk.items, part_vectors), caps),
@@ -252,9 +270,11 @@ impl<'a> Jobs<'a> {
         });
         let chunks_per_block = blocks.rows.div_ceil(job.chunk * job.tile.teams);
         let chunks = walk.items / blocks.rows * chunks_per_block;
-        // Partial results of one part: a number per item, or vectors of one per channel.
+        // Partial results of one part: a number per item or run, or vectors of one per channel.
         let per_part = if job.by_channel && !by_rows {
             params.partner_modulus
+        } else if kernel == Kernel::GradInputRuns {
+            all_items * walk.runs
         } else {
             all_items
         };
@@ -308,6 +328,7 @@ impl<'a> Jobs<'a> {
                 same_partners: p.multiplier.is_multiple_of(p.modulus),
                 runs_share_partners: p.runs_per_partner > 1,
                 hold_affine: job.hold_affine,
+                loads_once: job.tile.is_subgroup() && self.caps.slow_loads,
                 partner_vector: partner_vector && !affine_of_row,
                 partner_constant: p.is_constant()
                     || fours && p.per_run == 0

@@ -126,6 +126,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         columns: 1,
         held: 16,
         full: false,
+        loads_once: false,
         resident: false,
         runs: false,
         one_run: true,

@@ -28,7 +28,11 @@ pub(super) fn of(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
     } else {
         (file!("lib/sums"), file!("lib/shuffle_sums"))
     };
-    let mut files = vec![file!("lib/value"), file!("lib/walk"), partial, team];
+    let load = match variant.loads_once {
+        true => file!("lib/load_once"),
+        false => file!("lib/load_by_each"),
+    };
+    let mut files = vec![file!("lib/value"), file!("lib/walk"), partial, team, load];
     if variant.lengths {
         files.extend(lengths(kernel));
     }
@@ -132,6 +136,14 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("lib/grad_input_lane"),
             file!("grad_input_groups"),
         ],
+        Kernel::GradInputRuns => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("lib/affine"),
+            x_hat,
+            backward,
+            file!("grad_input_runs"),
+        ],
         Kernel::GradColumns => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
@@ -140,6 +152,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("lib/affine_held"),
             file!("lib/columns"),
             file!("lib/column_sums"),
+            file!("lib/sums_of_group"),
             file!("grad_columns"),
         ],
         Kernel::GradientSums if variant.hold_affine => vec![
@@ -194,6 +207,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("lib/gradient_lane"),
             file!("lib/reload_gradient"),
             file!("lib/grad_input_lane"),
+            file!("lib/sums_of_group"),
             file!("grad_input"),
         ],
     }

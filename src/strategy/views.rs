@@ -1,15 +1,22 @@
 //! Rungs for the view of a tensor that a launch walks: group by group, run by run, by columns or row by row.
 
-use super::{FEW_HELD, Layout, Load, MAX_LANE_VECTORS, Strategy, cpu_tile, tile};
+use super::{
+    FEW_HELD, Layout, Load, MAX_LANE_VECTORS, Strategy, cpu_tile, held, keeps_more, max_held, tile,
+};
 use crate::caps::Caps;
 use crate::geometry::{Problem, Slice, Walk};
 use crate::source::Tile;
 
 /// Vectors of a row whose columns a team keeps in registers, with several numbers each. On lavapipe pieces of 16 vectors per lane are
 /// faster than those of 32, whose text is longer, and of 8, which are too short for the cache: 1.1, 0.9 and 1.05 of the speed of a copy
-/// for the sums of 1024x4096. Single elements are fewer per vector: 32 of them keep partial sums below 1 % of the tensor.
+/// for the sums of 1024x4096. With slow loads what a row costs beside them weighs more: each begins with the numbers of its group and in a page of
+/// its own, and the backward pass of 64x65536 takes 0.95 of the time with 32. Single elements are fewer per vector: 32 of them keep partial sums below 1 % of the tensor.
 pub(crate) fn column_vectors(layout: Layout, caps: &Caps) -> u32 {
-    let of_lane = if layout.vector == 4 { 16 } else { 32 };
+    let of_lane = if layout.vector == 4 && !keeps_more(layout, caps) {
+        16
+    } else {
+        32
+    };
     of_lane * row_tile(caps).lanes
 }
 
@@ -37,10 +44,28 @@ pub(crate) fn by_runs(problem: &Problem) -> bool {
     problem.groups.run_length >= MIN_RUN && problem.groups.by_runs().as_ref().is_some_and(few)
 }
 
+/// Vectors of each run of a group for which a lane has registers, where it holds the group run by run.
+pub(crate) fn held_of_run(groups: &Walk, layout: Layout, tile: Tile) -> u32 {
+    held((groups.run_length / layout.vector).div_ceil(tile.lanes))
+}
+
+/// Whether groups fit the registers run by run, if they consist of runs worth a walk of their own: the sums of the runs then give the gradients
+/// of weight and bias (3N), which else take a launch of their own or a split (5N). On lavapipe without AVX-512 group norm of 16x128x32x32 runs at 0.68
+/// of the speed of a copy so, and at 0.39 split.
+pub(crate) fn holds_runs(problem: &Problem, caps: &Caps) -> bool {
+    let groups = &problem.groups;
+    let layout = Layout::of(groups);
+    let tile = tile(layout, layout.vectors(groups), Load::Backward, caps);
+    (problem.weight || problem.bias)
+        && by_runs(problem)
+        && groups.run_length / layout.vector >= tile.lanes
+        && groups.runs * held_of_run(groups, layout, tile) <= max_held(layout, Load::Backward, caps)
+}
+
 /// Whether to split moves less than what `whole` does with groups. On CPUs forward, as it spares the loads of weight and bias that groups read
 /// twice need; backward on all devices, as the gradients of these come from the sums over runs (5N) and not from a launch of their own (7N).
-/// For groups in registers that launch makes it 5N, too, but in more loads: group norm of 16x128x16x16 runs at 0.33 of the speed of a copy when
-/// split and at 0.24 when kept where loads are slow. Elsewhere it has not been measured.
+/// For groups in registers, unless kept run by run, that launch makes it 5N, too, but in more loads: where loads are slow, group norm of
+/// 16x128x16x16 runs at 0.33 of the speed of a copy when split and at 0.24 with such a launch. Elsewhere it has not been measured.
 pub(crate) fn split_is_shorter(
     problem: &Problem,
     load: Load,
@@ -51,7 +76,7 @@ pub(crate) fn split_is_shorter(
     match (load, whole) {
         (Load::Forward, Strategy::Looped) => hold_columns(problem, caps) || caps.cpu && runs,
         (Load::Backward, Strategy::Looped) => runs,
-        (Load::Backward, _) => runs && caps.long_words(),
+        (Load::Backward, _) => runs && caps.long_words() && !holds_runs(problem, caps),
         _ => false,
     }
 }

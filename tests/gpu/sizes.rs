@@ -136,6 +136,7 @@ fn loads_of_any_speed() {
         both(LayerNorm::new(&[2048]).into(), &[37, 2048]);
         alone(RmsNorm::new(&[4000]).into(), &[37, 4000]);
         both(InstanceNorm::new(3).affine(true).into(), &[2, 3, 1500]);
+        both(GroupNorm::new(2, 8).into(), &[5, 8, 1000]);
         both(BatchNorm::new(24).into(), &[250, 24]);
         alone(BatchNorm::new(24).into(), &[600, 24]);
         let channels = LayerNorm::new(&[300]).channels_first(true);

@@ -76,7 +76,7 @@ fn activations_of_all_numbers() {
     }
 }
 
-fn norms() -> [(Norm, &'static [usize]); 6] {
+fn norms() -> [(Norm, &'static [usize]); 7] {
     [
         (
             BatchNorm::new(3).track_running_stats(false).into(),
@@ -88,6 +88,7 @@ fn norms() -> [(Norm, &'static [usize]); 6] {
         ),
         (InstanceNorm::new(3).affine(true).into(), &[4, 3, 20]),
         (GroupNorm::new(2, 4).into(), &[3, 4, 12]),
+        (GroupNorm::new(2, 4).into(), &[3, 4, 64]),
         (LayerNorm::new(&[65]).into(), &[9, 65]),
         (RmsNorm::new(&[500]).into(), &[4, 500]),
     ]

@@ -140,6 +140,7 @@ fn group_norm_surrounded() {
     surrounded(&[
         (GroupNorm::new(1, 6).into(), &[3, 6]),
         (GroupNorm::new(2, 8).into(), &[2, 8, 4, 4]),
+        (GroupNorm::new(2, 6).into(), &[3, 6, 68]),
         (GroupNorm::new(2, 10).into(), &[3, 10, 13, 64]),
     ]);
 }

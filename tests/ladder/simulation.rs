@@ -61,6 +61,30 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
         return 0;
     }
     let vectors = (end - first).div_ceil(lanes);
+    if step.kernel == Kernel::GradInputRuns {
+        let (runs, partner) = (step.variant.columns, partner_of_item);
+        assert_eq!(step.variant.held % runs, 0, "{step:#?}");
+        assert_eq!(p.run_length * runs, p.item_vectors, "{step:#?}");
+        assert!(p.run_length >= lanes, "{step:#?}");
+        let (of_run, rows) = (
+            (p.run_length - lane).div_ceil(lanes),
+            step.variant.held / runs,
+        );
+        assert!(of_run <= rows, "{step:#?}");
+        assert!(of_run == rows || !step.variant.full, "{step:#?}");
+        for run in 0..runs {
+            for k in 0..of_run {
+                visit(Found {
+                    offset: base + run * p.run_stride + lane + k * lanes,
+                    group: item,
+                    row,
+                    partner: partner + run * p.partner_per_run,
+                    partial: item * runs + run,
+                });
+            }
+        }
+        return runs * of_run;
+    }
     if step.variant.full {
         let (held, columns) = (step.variant.held, step.variant.columns);
         if step.variant.by_rows && step.kernel == Kernel::Statistics {

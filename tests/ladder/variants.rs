@@ -80,6 +80,9 @@ pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
             &[7, 8],
             &[3, 6, 7],
             &[3, 6, 8],
+            &[3, 6, 64],
+            &[3, 6, 67],
+            &[3, 6, 68],
             &[3, 6, 100, 100],
         ] {
             let group = GroupNorm::new(2, shape[1]).weight(weight).bias(bias);
@@ -122,6 +125,7 @@ pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
             (BatchNorm::new(6).into(), &[70, 6][..]),
             (BatchNorm::new(8).into(), &[70, 8]),
             (GroupNorm::new(2, 6).into(), &[3, 6, 8]),
+            (GroupNorm::new(2, 6).into(), &[3, 6, 68]),
             (Norm::from(LayerNorm::new(&[64])), &[3, 64]),
             (LayerNorm::new(&[4099]).into(), &[3, 4099]),
         ] {

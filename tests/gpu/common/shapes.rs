@@ -46,7 +46,7 @@ pub(crate) fn instance() -> Vec<(Norm, Vec<usize>)> {
 }
 
 pub(crate) fn group() -> Vec<(Norm, Vec<usize>)> {
-    let shapes: [(usize, &[usize]); 11] = [
+    let shapes: [(usize, &[usize]); 13] = [
         (1, &[3, 6]),          // rank 2, one group: layer norm
         (3, &[4, 6]),          // rank 2: channels are neighbours within a group
         (4, &[5, 32]),         // rank 2, vectors of channels
@@ -58,6 +58,8 @@ pub(crate) fn group() -> Vec<(Norm, Vec<usize>)> {
         (2, &[2, 6, 32, 32]),  // long groups
         (2, &[3, 10, 13, 64]), // split into their runs: more than a part of a forced split
         (3, &[2, 9, 71, 5]),   // the same, odd
+        (2, &[3, 4, 16, 16]),  // kept run by run
+        (2, &[3, 4, 67]),      // the same, odd
     ];
     let norms =
         shapes.map(|(groups, shape)| (GroupNorm::new(groups, shape[1]).into(), shape.to_vec()));

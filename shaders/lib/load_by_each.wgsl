@@ -1,0 +1,9 @@
+// What is the same for all lanes of a team, loaded by each: a GPU does so at once.
+
+fn loads() -> bool {
+    return true;
+}
+
+fn loaded(v: Moment) -> Moment {
+    return v;
+}
