@@ -94,8 +94,8 @@ pub enum Kernel {
     UpdateRunning,
     /// Sums and input gradient of whole groups.
     GradInputGroups,
-    /// The same for groups of several runs, with the sums of each.
-    GradInputRuns,
+    /// The same for groups of several channels, with the sums of each.
+    GradInputChannels,
     /// Input gradient, and the sums over groups for those of weight and bias.
     GradColumns,
     /// Partial sums for the gradients.
@@ -125,7 +125,7 @@ impl Kernel {
         Self::Normalize,
         Self::UpdateRunning,
         Self::GradInputGroups,
-        Self::GradInputRuns,
+        Self::GradInputChannels,
         Self::GradColumns,
         Self::GradientSums,
         Self::MergeSums,
@@ -147,7 +147,7 @@ impl Kernel {
             Self::Normalize => "normalize",
             Self::UpdateRunning => "update_running",
             Self::GradInputGroups => "grad_input_groups",
-            Self::GradInputRuns => "grad_input_runs",
+            Self::GradInputChannels => "grad_input_channels",
             Self::GradColumns => "grad_columns",
             Self::GradientSums => "gradient_sums",
             Self::MergeSums => "merge_sums",

@@ -83,7 +83,11 @@ fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
         });
     }
     if strategy::by_rows(problem, caps) {
-        return Ok(Strategy::Split);
+        let held = load == Load::Backward && strategy::holds_channels(problem, caps);
+        return Ok(match held {
+            true => Strategy::Resident,
+            false => Strategy::Split,
+        });
     }
     let layout = Layout::of(&problem.groups);
     let vectors = layout.vectors(&problem.groups);

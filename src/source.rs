@@ -121,7 +121,7 @@ pub struct Variant {
     pub affine_of_row: bool,
     /// Several vectors of neighbouring columns are one group.
     pub grouped_columns: bool,
-    /// Columns of which a lane holds several rows each, or runs of which it holds several vectors.
+    /// Columns of which a lane holds several vectors each.
     pub columns: u32,
     /// Vectors that a lane keeps in registers, or sums as one block.
     pub held: u32,

@@ -6,8 +6,9 @@
 mod views;
 
 pub(crate) use views::{
-    by_rows, by_runs, column_chunk, column_vectors, columns_are_faster, held_of_run, hold_columns,
-    holds_runs, in_fours, row_tile, same_partners, split_is_shorter, sum_columns, summed_chunk,
+    by_rows, by_runs, channel_columns, column_chunk, column_vectors, columns_are_faster,
+    hold_columns, holds_channels, in_fours, row_tile, same_partners, split_is_shorter, sum_columns,
+    summed_chunk,
 };
 
 use crate::caps::Caps;
@@ -23,7 +24,7 @@ use crate::source::{Team, Tile};
 /// | split | 3 | 3N | 5N |
 ///
 /// N is the size of the tensor in bytes. The gradients of weight and bias come with the sums of the groups in batch and instance norm, and with
-/// those of the runs of a group, each a channel, in group norm that is split or kept run by run; on software devices those of layer and RMS norm are summed up in registers on the way. Else they are sums
+/// those of the channels of a group in group norm that is split or kept channel by channel; on software devices those of layer and RMS norm are summed up in registers on the way. Else they are sums
 /// over channels in a launch of their own, which reads 2N more.
 ///
 /// Groups that are columns of the tensor (batch norm of `[N, C]`, norms with channels last, layer norm over the channels) are taken four at a

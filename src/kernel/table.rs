@@ -152,7 +152,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                 ]
             }
         }
-        Kernel::GradInputRuns => {
+        Kernel::GradInputChannels => {
             const {
                 &[
                     INPUT,

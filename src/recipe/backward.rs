@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::geometry::{Problem, Residual};
 use crate::kernel::{Kernel, Slot};
 use crate::source::{self, Slots};
-use crate::strategy::{self, Load, Strategy};
+use crate::strategy::{self, Layout, Load, Strategy};
 
 /// Which gradients are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,8 +79,10 @@ pub(super) fn recipe(
         (true, false) if strategy == Strategy::Split && builder.runs_merge()? => {
             builder.all_from_runs()?;
         }
-        (true, false) if strategy == Strategy::Resident && strategy::holds_runs(problem, caps) => {
-            builder.all_from_held_runs()?;
+        (true, false)
+            if strategy == Strategy::Resident && strategy::holds_channels(problem, caps) =>
+        {
+            builder.all_from_held_channels()?;
         }
         (true, false) => {
             builder.parameters(View::Channels)?;
@@ -200,18 +202,20 @@ impl Builder<'_> {
         )
     }
 
-    /// Group norm of groups in registers: in one pass over the tensor, which takes the sums of each run.
-    fn all_from_held_runs(&mut self) -> Result<()> {
-        let jobs = Jobs::held_runs(self.problem, self.caps)?;
-        let runs = self.problem.groups.items * self.problem.groups.runs;
-        let (parameters, weight) = (self.wanted.parameters(), self.problem.weight);
+    /// Group norm of groups in registers: in one pass over the tensor, which takes the sums of each channel.
+    fn all_from_held_channels(&mut self) -> Result<()> {
+        let jobs = Jobs::held_channels(self.problem, self.caps)?;
+        let Problem { groups, weight, .. } = self.problem;
+        let (columns, _, channels) = strategy::channel_columns(groups, Layout::of(groups));
+        let partials = groups.items * columns * channels;
+        let parameters = self.wanted.parameters();
         let optional = Slots::default()
-            .with_if(weight, Slot::Weight)
+            .with_if(*weight, Slot::Weight)
             .with_if(parameters, Slot::Partials);
-        self.launch(&jobs, Kernel::GradInputRuns, optional);
+        self.launch(&jobs, Kernel::GradInputChannels, optional);
         if parameters {
-            self.recipe.needs_partials(SUMS_BYTES, runs);
-            self.merge_parameters(runs);
+            self.recipe.needs_partials(SUMS_BYTES, partials);
+            self.merge_parameters(partials);
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ pub(super) struct Job {
     pub(super) first_part: u32,
     pub(super) part_vectors: u32,
     pub(super) held: u32,
-    /// Columns of which a lane holds several rows each, or runs of which it holds several vectors.
+    /// Columns of which a lane holds several vectors each.
     pub(super) columns: u32,
     pub(super) resident: bool,
     /// Items that a team takes, one after the other.
@@ -160,13 +160,13 @@ impl<'a> Jobs<'a> {
         })
     }
 
-    /// Whole groups in registers, run by run.
-    pub(super) fn held_runs(problem: &'a Problem, caps: &'a Caps) -> Result<Self> {
+    /// Whole groups of several channels in registers.
+    pub(super) fn held_channels(problem: &'a Problem, caps: &'a Caps) -> Result<Self> {
         let mut jobs = Self::whole_groups(problem, caps, Load::Backward, Strategy::Resident)?;
-        let runs = problem.groups.runs;
         for job in &mut jobs.jobs {
-            job.columns = runs;
-            job.held = runs * strategy::held_of_run(&job.walk, job.layout, job.tile);
+            let (columns, vectors, _) = strategy::channel_columns(&job.walk, job.layout);
+            job.columns = columns;
+            job.held = columns * strategy::held(vectors.div_ceil(job.tile.lanes));
             job.hold_affine = false;
         }
         Ok(jobs)
@@ -270,11 +270,12 @@ impl<'a> Jobs<'a> {
         });
         let chunks_per_block = blocks.rows.div_ceil(job.chunk * job.tile.teams);
         let chunks = walk.items / blocks.rows * chunks_per_block;
-        // Partial results of one part: a number per item or run, or vectors of one per channel.
+        // Partial results of one part: a number per item or channel of it, or vectors of one per channel.
         let per_part = if job.by_channel && !by_rows {
             params.partner_modulus
-        } else if kernel == Kernel::GradInputRuns {
-            all_items * walk.runs
+        } else if kernel == Kernel::GradInputChannels {
+            let (columns, _, channels) = strategy::channel_columns(&walk, layout);
+            all_items * columns * channels
         } else {
             all_items
         };

@@ -136,13 +136,13 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("lib/grad_input_lane"),
             file!("grad_input_groups"),
         ],
-        Kernel::GradInputRuns => vec![
+        Kernel::GradInputChannels => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
             file!("lib/affine"),
             x_hat,
             backward,
-            file!("grad_input_runs"),
+            file!("grad_input_channels"),
         ],
         Kernel::GradColumns => vec![
             file!("lib/centering"),

@@ -15,12 +15,22 @@ pub(super) fn unrolled(file: &str, variant: &Variant) -> String {
         ("k", "HELD", held),
         ("k", "ROWS", held / columns),
         ("c", "COLUMNS", columns),
+        ("i", "CHANNELS", channels(variant)),
     ];
     loops
         .iter()
         .fold(file.to_owned(), |text, (index, bound, count)| {
             unroll(&text, index, bound, *count)
         })
+}
+
+/// Channels of the elements of a vector.
+const fn channels(variant: &Variant) -> u32 {
+    if variant.partner_vector && variant.items_are_groups {
+        variant.vector
+    } else {
+        1
+    }
 }
 
 /// The text with its loops from 0 to `bound` written out.
@@ -71,6 +81,7 @@ pub(super) fn constants(variant: &Variant) -> String {
         ("VECTOR", if variant.packed { 1 } else { variant.vector }),
         ("HELD", variant.held),
         ("COLUMNS", variant.columns),
+        ("CHANNELS", channels(variant)),
         ("BLOCKS", 16),
     ];
     let switches = [

@@ -44,27 +44,35 @@ pub(crate) fn by_runs(problem: &Problem) -> bool {
     problem.groups.run_length >= MIN_RUN && problem.groups.by_runs().as_ref().is_some_and(few)
 }
 
-/// Vectors of each run of a group for which a lane has registers, where it holds the group run by run.
-pub(crate) fn held_of_run(groups: &Walk, layout: Layout, tile: Tile) -> u32 {
-    held((groups.run_length / layout.vector).div_ceil(tile.lanes))
+/// A group of several channels as columns of vectors: their number, the vectors of each, and the channels of a vector. A column is a run, or
+/// what lies at the same place of each run where these have the channels of a point beside each other.
+pub(crate) const fn channel_columns(groups: &Walk, layout: Layout) -> (u32, u32, u32) {
+    let run_vectors = groups.run_length / layout.vector;
+    match groups.partner.per_element {
+        0 => (groups.runs, run_vectors, 1),
+        _ => (run_vectors, groups.runs, layout.vector),
+    }
 }
 
-/// Whether groups fit the registers run by run, if they consist of runs worth a walk of their own: the sums of the runs then give the gradients
-/// of weight and bias (3N), which else take a launch of their own or a split (5N). On lavapipe without AVX-512 group norm of 16x128x32x32 runs at 0.68
-/// of the speed of a copy so, and at 0.39 split.
-pub(crate) fn holds_runs(problem: &Problem, caps: &Caps) -> bool {
+/// Whether groups of several channels fit the registers channel by channel: their sums then give the gradients of weight and bias (3N), which else
+/// take a launch of their own or a split (5N). On lavapipe without AVX-512 group norm of 16x128x32x32 runs at 0.68 of the speed of a copy so, and
+/// at 0.39 split. Channels last are walked [`by_rows`] where that has not been measured.
+pub(crate) fn holds_channels(problem: &Problem, caps: &Caps) -> bool {
     let groups = &problem.groups;
     let layout = Layout::of(groups);
     let tile = tile(layout, layout.vectors(groups), Load::Backward, caps);
-    (problem.weight || problem.bias)
-        && by_runs(problem)
-        && groups.run_length / layout.vector >= tile.lanes
-        && groups.runs * held_of_run(groups, layout, tile) <= max_held(layout, Load::Backward, caps)
+    let last = || caps.long_words() && groups.run_length > 1 && by_rows(problem, caps);
+    if !(problem.weight || problem.bias) || !(by_runs(problem) || last()) {
+        return false;
+    }
+    let (columns, vectors, _) = channel_columns(groups, layout);
+    vectors >= tile.lanes
+        && columns * held(vectors.div_ceil(tile.lanes)) <= max_held(layout, Load::Backward, caps)
 }
 
 /// Whether to split moves less than what `whole` does with groups. On CPUs forward, as it spares the loads of weight and bias that groups read
 /// twice need; backward on all devices, as the gradients of these come from the sums over runs (5N) and not from a launch of their own (7N).
-/// For groups in registers, unless kept run by run, that launch makes it 5N, too, but in more loads: where loads are slow, group norm of
+/// For groups in registers, unless kept channel by channel, that launch makes it 5N, too, but in more loads: where loads are slow, group norm of
 /// 16x128x16x16 runs at 0.33 of the speed of a copy when split and at 0.24 with such a launch. Elsewhere it has not been measured.
 pub(crate) fn split_is_shorter(
     problem: &Problem,
@@ -76,7 +84,7 @@ pub(crate) fn split_is_shorter(
     match (load, whole) {
         (Load::Forward, Strategy::Looped) => hold_columns(problem, caps) || caps.cpu && runs,
         (Load::Backward, Strategy::Looped) => runs,
-        (Load::Backward, _) => runs && caps.long_words() && !holds_runs(problem, caps),
+        (Load::Backward, _) => runs && caps.long_words() && !holds_channels(problem, caps),
         _ => false,
     }
 }

@@ -137,6 +137,9 @@ fn loads_of_any_speed() {
         alone(RmsNorm::new(&[4000]).into(), &[37, 4000]);
         both(InstanceNorm::new(3).affine(true).into(), &[2, 3, 1500]);
         both(GroupNorm::new(2, 8).into(), &[5, 8, 1000]);
+        let last = |channels| GroupNorm::new(2, channels).channels_last(true);
+        both(last(8).into(), &[5, 300, 8]);
+        both(last(16).into(), &[3, 100, 16]);
         both(BatchNorm::new(24).into(), &[250, 24]);
         alone(BatchNorm::new(24).into(), &[600, 24]);
         let channels = LayerNorm::new(&[300]).channels_first(true);

@@ -127,8 +127,10 @@ fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], ca
             };
             assert_eq!(named, [item, partner], "{step:#?}");
             let first = found.offset;
-            let writer = partials[found.partial as usize].get_or_insert((slice, first));
-            assert_eq!(writer.0, slice, "two slices write one partial: {step:#?}");
+            for partial in found.partial..found.partial + found.partials {
+                let writer = partials[partial as usize].get_or_insert((slice, first));
+                assert_eq!(writer.0, slice, "two slices write one partial: {step:#?}");
+            }
         });
         if step.variant.resident {
             assert!(most <= step.variant.held, "{most} registers: {step:#?}");

@@ -14,8 +14,9 @@ pub(crate) struct Found {
     /// Number of a row in its block.
     pub(crate) row: u32,
     pub(crate) partner: u32,
-    /// Where the partial result of its task goes.
+    /// Where the partial result of its task goes, or those of its channels.
     pub(crate) partial: u32,
+    pub(crate) partials: u32,
 }
 
 /// The item that a team takes in `row` of a workgroup, and its part.
@@ -61,29 +62,40 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
         return 0;
     }
     let vectors = (end - first).div_ceil(lanes);
-    if step.kernel == Kernel::GradInputRuns {
-        let (runs, partner) = (step.variant.columns, partner_of_item);
-        assert_eq!(step.variant.held % runs, 0, "{step:#?}");
-        assert_eq!(p.run_length * runs, p.item_vectors, "{step:#?}");
-        assert!(p.run_length >= lanes, "{step:#?}");
-        let (of_run, rows) = (
-            (p.run_length - lane).div_ceil(lanes),
-            step.variant.held / runs,
+    if step.kernel == Kernel::GradInputChannels {
+        let (columns, partner) = (step.variant.columns, partner_of_item);
+        assert_eq!(step.variant.held % columns, 0, "{step:#?}");
+        // Runs, or what lies at the same place of each.
+        let last = step.variant.partner_vector;
+        let (length, rows) = (p.item_vectors / columns, step.variant.held / columns);
+        let of_column = if last { 1 } else { p.run_length };
+        assert!(
+            last && p.run_length == columns || of_column == length,
+            "{step:#?}"
         );
-        assert!(of_run <= rows, "{step:#?}");
-        assert!(of_run == rows || !step.variant.full, "{step:#?}");
-        for run in 0..runs {
-            for k in 0..of_run {
+        assert!(
+            length >= lanes && columns * length == p.item_vectors,
+            "{step:#?}"
+        );
+        let of_lane = (length - lane).div_ceil(lanes);
+        assert!(of_lane <= rows, "{step:#?}");
+        assert!(of_lane == rows || !step.variant.full, "{step:#?}");
+        let channels = if last { 4 } else { 1 };
+        for column in 0..columns {
+            for k in 0..of_lane {
+                let at = lane + k * lanes;
+                let (run, within) = if last { (at, column) } else { (column, at) };
                 visit(Found {
-                    offset: base + run * p.run_stride + lane + k * lanes,
+                    offset: base + run * p.run_stride + within,
                     group: item,
                     row,
-                    partner: partner + run * p.partner_per_run,
-                    partial: item * runs + run,
+                    partner: partner + run * p.partner_per_run + within * p.partner_per_element,
+                    partial: (item * columns + column) * channels,
+                    partials: channels,
                 });
             }
         }
-        return runs * of_run;
+        return columns * of_lane;
     }
     if step.variant.full {
         let (held, columns) = (step.variant.held, step.variant.columns);
@@ -112,6 +124,7 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
                 + partner_run * p.partner_per_run
                 + within * p.partner_per_element,
             partial,
+            partials: 1,
         });
         run += p.step_runs;
         within += p.step_within;
