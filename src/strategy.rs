@@ -24,8 +24,8 @@ use crate::source::{Team, Tile};
 /// | split | 3 | 3N | 5N |
 ///
 /// N is the size of the tensor in bytes. The gradients of weight and bias come with the sums of the groups in batch and instance norm, and with
-/// those of the channels of a group in group norm that is split or kept channel by channel; on software devices those of layer and RMS norm are summed up in registers on the way. Else they are sums
-/// over channels in a launch of their own, which reads 2N more.
+/// those of the channels of a group in group norm that is split or kept channel by channel; on software devices those of layer and RMS norm are
+/// summed up in registers on the way. Else they are sums over channels in a launch of their own, which reads 2N more.
 ///
 /// Groups that are columns of the tensor (batch norm of `[N, C]`, norms with channels last, layer norm over the channels) are taken four at a
 /// time on software devices, so that they are loaded as vectors, too. Running statistics of batch norm with a momentum are updated by the launch
