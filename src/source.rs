@@ -47,14 +47,6 @@ impl Tile {
     pub const fn workgroup_size(&self) -> u32 {
         self.lanes * self.teams
     }
-
-    /// Whether a team is a whole subgroup of the smallest size.
-    pub(crate) fn is_subgroup(&self) -> bool {
-        self.team
-            == Team::Subgroup {
-                min_size: self.lanes,
-            }
-    }
 }
 
 /// A set of slots.

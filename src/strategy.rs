@@ -214,6 +214,12 @@ const fn gpu_across(lanes: u32, most: u32) -> Tile {
     }
 }
 
+/// Whether one lane loads what its team needs, for all. Not unless each subgroup is a team: where their sizes differ, a team may be a slice of one.
+pub(crate) fn loads_once(tile: Tile, caps: &Caps) -> bool {
+    let by_subgroups = matches!(tile.team, Team::Subgroup { .. });
+    caps.slow_loads && by_subgroups && caps.subgroups == Some((tile.lanes, tile.lanes))
+}
+
 /// Vectors that a lane keeps at most, unless more are worth the time to compile them: each is a piece of the shader's text.
 pub(crate) const FEW_HELD: u32 = 32;
 

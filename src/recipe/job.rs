@@ -329,7 +329,7 @@ impl<'a> Jobs<'a> {
                 same_partners: p.multiplier.is_multiple_of(p.modulus),
                 runs_share_partners: p.runs_per_partner > 1,
                 hold_affine: job.hold_affine,
-                loads_once: job.tile.is_subgroup() && self.caps.slow_loads,
+                loads_once: strategy::loads_once(job.tile, self.caps),
                 partner_vector: partner_vector && !affine_of_row,
                 partner_constant: p.is_constant()
                     || fours && p.per_run == 0

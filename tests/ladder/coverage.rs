@@ -208,6 +208,9 @@ fn within_limits(step: &Step, caps: &Caps) {
     let size = tile.workgroup_size();
     assert!(size <= caps.max_workgroup_size && size >= 1, "{step:#?}");
     assert!(tile.lanes.is_power_of_two());
+    // The first lane of a subgroup loads for all of it.
+    let own_subgroup = caps.subgroups == Some((tile.lanes, tile.lanes));
+    assert!(!step.variant.loads_once || own_subgroup, "{step:#?}");
     if let Some((min, max)) = caps.subgroups
         && tile.team == (wgpu_norm::source::Team::Subgroup { min_size: min })
     {

@@ -32,7 +32,7 @@ pub(crate) fn caps() -> impl Strategy<Value = Caps> {
         )| {
             Caps {
                 cpu,
-                slow_loads: cpu && slow_loads,
+                slow_loads,
                 subgroups,
                 shader_f16,
                 shader_int64,
