@@ -11,7 +11,7 @@ pub struct Caps {
     /// To load a vector takes a CPU as long as a dozen operations, be it in the cache or not. Software drivers put its numbers together one by
     /// one, which without AVX-512 goes through the stack: a number is stored and the vector read back, for which the processor has to wait.
     pub slow_loads: bool,
-    /// Shaders may use the type `u64`: [slow loads](Caps::slow_loads) fetch two numbers at once then.
+    /// Shaders may use the type `u64`: software drivers, which load number by number, fetch two at once then.
     pub shader_int64: bool,
     /// Smallest and largest subgroup, if the device has subgroup operations.
     pub subgroups: Option<(u32, u32)>,
@@ -64,9 +64,10 @@ impl Caps {
         }
     }
 
-    /// Whether vectors are loaded in words of 64 bits.
+    /// Whether vectors are loaded in words of 64 bits: half as many loads. With AVX-512 it has not been timed, but the code that LLVM 15 makes for it
+    /// runs 0.67 of the instructions for a copy and the forward pass of layer norm of 4096x768, and 0.74 for its backward pass.
     pub(crate) const fn long_words(&self) -> bool {
-        self.slow_loads && self.shader_int64
+        self.cpu && self.shader_int64
     }
 
     /// The least that every WebGPU implementation has, without features: the defaults of the specification.

@@ -229,8 +229,8 @@ pub(crate) const FEW_HELD: u32 = 32;
 /// 768 run at 0.58 of the speed of a copy when kept, rows of 4,096 at 0.44 when kept and at 0.37 when read again. But to
 /// compile a kernel takes 0.3 s for each 16 vectors, and 7 s for 128.
 ///
-/// Where loads are slow, more is worth that, in words of 64 bits: rows of 2,048 run at 0.74 of the speed of a copy forward, and those
-/// of 4,096, which are read again, at 0.46; backward, kept and read again, at 0.67 and 0.36, and at 0.63 and 0.36.
+/// In words of 64 bits, whose text is shorter, more is worth that. Without AVX-512 rows of 2,048 run at 0.74 of the speed of a copy forward, and
+/// those of 4,096, which are read again, at 0.46; backward, kept and read again, at 0.67 and 0.36, and at 0.63 and 0.36.
 /// Kernels of 64 vectors compile in 1 to 5 s, of 128 in 8 to 18.
 pub(crate) const fn max_held(layout: Layout, load: Load, caps: &Caps) -> u32 {
     let vectors = match (caps.cpu, load) {

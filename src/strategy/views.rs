@@ -9,8 +9,9 @@ use crate::source::Tile;
 
 /// Vectors of a row whose columns a team keeps in registers, with several numbers each. On lavapipe pieces of 16 vectors per lane are
 /// faster than those of 32, whose text is longer, and of 8, which are too short for the cache: 1.1, 0.9 and 1.05 of the speed of a copy
-/// for the sums of 1024x4096. With slow loads what a row costs beside them weighs more: each begins with the numbers of its group and in a page of
-/// its own, and the backward pass of 64x65536 takes 0.95 of the time with 32. Single elements are fewer per vector: 32 of them keep partial sums below 1 % of the tensor.
+/// for the sums of 1024x4096. In words of 64 bits the text is shorter, and what a row costs beside its loads weighs more: each begins with the numbers
+/// of its group and in a page of its own. Without AVX-512 the backward pass of 64x65536 takes 0.95 of the time with 32.
+/// Single elements are fewer per vector: 32 of them keep partial sums below 1 % of the tensor.
 pub(crate) fn column_vectors(layout: Layout, caps: &Caps) -> u32 {
     let of_lane = if layout.vector == 4 && !keeps_more(layout, caps) {
         16
@@ -56,7 +57,7 @@ pub(crate) const fn channel_columns(groups: &Walk, layout: Layout) -> (u32, u32,
 
 /// Whether groups of several channels fit the registers channel by channel: their sums then give the gradients of weight and bias (3N), which else
 /// take a launch of their own or a split (5N). On lavapipe without AVX-512 group norm of 16x128x32x32 runs at 0.68 of the speed of a copy so, and
-/// at 0.39 split. Channels last are walked [`by_rows`] where that has not been measured.
+/// at 0.39 split. Channels last are walked [`by_rows`] unless in words of 64 bits, with which that was measured.
 pub(crate) fn holds_channels(problem: &Problem, caps: &Caps) -> bool {
     let groups = &problem.groups;
     let layout = Layout::of(groups);
@@ -72,7 +73,7 @@ pub(crate) fn holds_channels(problem: &Problem, caps: &Caps) -> bool {
 
 /// Whether to split moves less than what `whole` does with groups. On CPUs forward, as it spares the loads of weight and bias that groups read
 /// twice need; backward on all devices, as the gradients of these come from the sums over runs (5N) and not from a launch of their own (7N).
-/// For groups in registers, unless kept channel by channel, that launch makes it 5N, too, but in more loads: where loads are slow, group norm of
+/// For groups in registers, unless kept channel by channel, that launch makes it 5N, too, but in more loads: in words of 64 bits, group norm of
 /// 16x128x16x16 runs at 0.33 of the speed of a copy when split and at 0.24 with such a launch. Elsewhere it has not been measured.
 pub(crate) fn split_is_shorter(
     problem: &Problem,

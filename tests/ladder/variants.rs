@@ -28,13 +28,13 @@ pub(crate) fn devices() -> Vec<Caps> {
             });
         }
     }
-    devices.push(Caps {
+    devices.extend([false, true].map(|slow_loads| Caps {
         cpu: true,
-        slow_loads: true,
+        slow_loads,
         shader_int64: true,
         subgroups: Some((8, 8)),
         ..Caps::WEBGPU
-    });
+    }));
     devices
 }
 
