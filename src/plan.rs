@@ -1,6 +1,7 @@
 //! A norm on one shape, ready to be recorded into the caller's command encoder.
 
 mod double;
+mod lazy;
 mod observer;
 mod operands;
 mod prepared;
@@ -15,7 +16,7 @@ pub use sync::{Moments, SyncPlan};
 pub use tensors::{BackwardTensors, ForwardTensors, Running};
 pub use warm::WarmUp;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::context::Context;
 use crate::dtype::DType;
@@ -27,6 +28,7 @@ use crate::strategy::Strategy;
 use crate::tensor::Tensor;
 use crate::tune::{Tuning, is_refusal};
 
+use lazy::Lazy;
 use prepared::Prepared;
 
 /// A normalization of tensors of one shape in one mode: for code that drives wgpu itself.
@@ -66,8 +68,6 @@ pub(crate) struct Extras {
     pub(crate) residual: bool,
     pub(crate) lengths: bool,
 }
-
-type Lazy = Mutex<Option<Arc<Prepared>>>;
 
 impl Plan {
     /// A plan for inputs of `shape`, of F32, computed as [`Context::autotune`] found best if it was asked, else as the ladder says.
@@ -291,7 +291,7 @@ impl Plan {
         passes
             .chain(self.backward.as_flattened())
             .chain(&self.double)
-            .filter_map(|lazy| lock(lazy).clone())
+            .filter_map(Lazy::get)
     }
 
     /// Lets go of the tensors that the plan was recorded with.
@@ -368,7 +368,7 @@ impl Plan {
 
     fn prepared_forward(&self, own_statistics: bool, extras: Extras) -> Result<Arc<Prepared>> {
         let index = usize::from(own_statistics) | usize::from(extras.residual) << 1;
-        prepare(&self.forward[usize::from(extras.lengths)][index], || {
+        self.forward[usize::from(extras.lengths)][index].or_prepare(|| {
             let bytes = own_statistics.then(|| self.statistics_bytes());
             self.prepared(self.forward_launches(extras)?, bytes)
         })
@@ -380,9 +380,8 @@ impl Plan {
             | usize::from(wanted.bias) << 2
             | usize::from(wanted.residual) << 3
             | usize::from(extras.residual) << 4;
-        prepare(&self.backward[usize::from(extras.lengths)][index], || {
-            self.prepared(self.backward_launches(wanted, extras)?, None)
-        })
+        self.backward[usize::from(extras.lengths)][index]
+            .or_prepare(|| self.prepared(self.backward_launches(wanted, extras)?, None))
     }
 
     fn prepared(&self, recipe: Option<Recipe>, own_statistics: Option<u64>) -> Result<Prepared> {
@@ -401,17 +400,4 @@ impl Plan {
 fn clear(encoder: &mut wgpu::CommandEncoder, tensor: &Tensor) {
     let bytes = Some(tensor.byte_len());
     encoder.clear_buffer(tensor.buffer(), tensor.offset(), bytes);
-}
-
-fn lock(lazy: &Lazy) -> std::sync::MutexGuard<'_, Option<Arc<Prepared>>> {
-    lazy.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The prepared pass, made at its first use.
-fn prepare(lazy: &Lazy, make: impl FnOnce() -> Result<Prepared>) -> Result<Arc<Prepared>> {
-    let mut slot = lock(lazy);
-    if let Some(prepared) = &*slot {
-        return Ok(prepared.clone());
-    }
-    Ok(slot.insert(Arc::new(make()?)).clone())
 }

@@ -7,6 +7,7 @@ mod forward;
 mod job;
 mod lengths;
 mod observe;
+mod params;
 mod small;
 mod sync;
 mod view;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::operands::{InPlace, Operands};
 use super::prepared::Prepared;
-use super::{Plan, clear, prepare};
+use super::{Plan, clear};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::kernel::Slot;
@@ -110,7 +110,7 @@ impl Plan {
         let index = usize::from(wanted.input)
             | usize::from(wanted.weight) << 1
             | usize::from(wanted.grad_output) << 2;
-        prepare(&self.double[index], || {
+        self.double[index].or_prepare(|| {
             let recipe = |problem| Recipe::double_backward(&problem, self.context.caps(), wanted);
             self.prepared(self.problem.map(recipe).transpose()?, None)
         })

@@ -1,8 +1,8 @@
 //! Observing tensors, recorded into the caller's command encoder.
 
+use super::lazy::Lazy;
 use super::operands::{InPlace, Operands};
 use super::prepared::Prepared;
-use super::{Lazy, lock, prepare};
 use crate::context::Context;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -103,7 +103,7 @@ impl Observer {
     /// The scratch buffers allocated so far.
     #[must_use]
     pub fn scratch(&self) -> Vec<wgpu::Buffer> {
-        let prepared = lock(&self.prepared).clone();
+        let prepared = self.prepared.get();
         prepared.map_or_else(Vec::new, |prepared| prepared.scratch())
     }
 
@@ -138,7 +138,7 @@ impl Observer {
         operands.check_overlaps()?;
         let prepared = match self.problem {
             None => None,
-            Some(_) => Some(prepare(&self.prepared, || {
+            Some(_) => Some(self.prepared.or_prepare(|| {
                 let reason = Error::Unexpected("a pass", "the tensor has no elements");
                 Prepared::new(&self.context, self.recipe()?.ok_or(reason)?, None, false)
             })?),

@@ -7,9 +7,10 @@ pub use moments::Moments;
 
 use std::sync::Arc;
 
+use super::lazy::Lazy;
 use super::operands::{InPlace, Operands};
 use super::prepared::Prepared;
-use super::{BackwardTensors, Extras, ForwardTensors, Lazy, Plan, clear, lock, prepare};
+use super::{BackwardTensors, Extras, ForwardTensors, Plan, clear};
 use crate::context::Context;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -154,7 +155,7 @@ impl SyncPlan {
         let halves = self.forward.iter().chain(&self.sums).chain(&self.backward);
         std::iter::once(&self.statistics)
             .chain(halves)
-            .filter_map(|lazy| lock(lazy).clone())
+            .filter_map(Lazy::get)
             .flat_map(|prepared| prepared.scratch())
             .collect()
     }
@@ -337,7 +338,7 @@ impl SyncPlan {
         residual: bool,
         recipe: impl FnOnce(&Problem, &crate::caps::Caps) -> Result<Recipe>,
     ) -> Result<Arc<Prepared>> {
-        prepare(lazy, || {
+        lazy.or_prepare(|| {
             let extras = Extras {
                 residual,
                 lengths: false,

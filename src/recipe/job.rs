@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Step;
-use super::small::common_params;
+use super::params::walk_params;
 use super::view::View;
 use crate::activation::Activation;
 use crate::caps::Caps;
@@ -369,40 +369,4 @@ impl<'a> Jobs<'a> {
         let window = aligned..aligned + dtype.bytes(before + u64::from(job.elements));
         (Some(window), before as u32)
     }
-}
-
-/// A walk in the units of the shader: vectors. And whether partners are loaded as vectors.
-pub(super) fn walk_params(
-    problem: &Problem,
-    walk: &Walk,
-    layout: Layout,
-    tile: Tile,
-) -> (Params, bool) {
-    let (vector, lanes) = (layout.vector, tile.lanes);
-    let partner_vector = vector == 4 && walk.partner.per_element != 0;
-    // Where channels are loaded as vectors, partners count vectors too.
-    let unit = if partner_vector { vector } else { 1 };
-    let (p, run_length) = (walk.partner, walk.run_length / vector);
-    let params = Params {
-        items: walk.items,
-        first_item: walk.first_item,
-        all_items: walk.items,
-        item_vectors: layout.vectors(walk),
-        items_per_outer: walk.items_per_outer,
-        outer_stride: walk.outer_stride / vector,
-        item_stride: walk.item_stride / vector,
-        run_length,
-        run_stride: walk.run_stride / vector,
-        step_runs: lanes / run_length,
-        step_within: lanes % run_length,
-        partner_first: p.first / unit,
-        partner_multiplier: p.multiplier / unit,
-        partner_divisor: p.divisor,
-        partner_modulus: p.modulus / unit,
-        partner_per_run: p.per_run / unit,
-        runs_per_partner: p.runs_per_partner,
-        partner_per_element: p.per_element,
-        ..common_params(problem)
-    };
-    (params, partner_vector)
 }

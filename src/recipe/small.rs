@@ -1,10 +1,10 @@
-//! The launches that walk no tensor: one merges partial results, one has a lane per channel. And what all launches share.
+//! The launches that walk no tensor: one merges partial results, one has a lane per channel.
 
 use super::Step;
-use super::job::walk_params;
+use super::params::{common_params, walk_params};
 use crate::activation::Activation;
 use crate::caps::Caps;
-use crate::geometry::{Lengths, Partner, Problem, Walk};
+use crate::geometry::{Partner, Problem, Walk};
 use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
 use crate::source::{Positions, Slots, Storage, Team, Tile, Variant};
@@ -148,56 +148,5 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         lengths: false,
         positions: Positions::Any,
         optional,
-    }
-}
-
-pub(super) fn common_params(problem: &Problem) -> Params {
-    let count = f64::from(problem.groups.elements());
-    let (eps_scale, eps_in_scale) = scaled(problem.eps);
-    let lengths = problem.lengths.unwrap_or(Lengths {
-        sample_elements: 1,
-        position_stride: 1,
-        positions: 1,
-        groups_per_block: 1,
-        samples_per_group: 1,
-        groups_per_position: 0,
-        group_elements: 1,
-    });
-    Params {
-        chunk: 1,
-        parts: 1,
-        items_per_outer: 1,
-        items_per_group: 1,
-        run_length: 1,
-        partner_divisor: 1,
-        runs_per_partner: 1,
-        partner_modulus: 1,
-        sample_elements: lengths.sample_elements,
-        position_stride: lengths.position_stride,
-        positions: lengths.positions,
-        groups_per_block: lengths.groups_per_block,
-        samples_per_group: lengths.samples_per_group,
-        groups_per_position: lengths.groups_per_position,
-        group_elements: lengths.group_elements,
-        rows_per_block: 1,
-        chunks_per_block: 1,
-        groups: problem.groups.items,
-        count: count as f32,
-        eps_scale: eps_scale as f32,
-        eps_in_scale: eps_in_scale as f32,
-        unbiased: (count / (count - 1.0)) as f32,
-        scale: 1.0,
-        ..Params::default()
-    }
-}
-
-/// A power of two near the square root of `eps`, and `eps` in units of its square; zeros for zero.
-fn scaled(eps: f64) -> (f64, f64) {
-    // The scales of the shaders end at 2^-126; an eps below its square is lost beside any variance but 0.
-    let scale = eps.sqrt().log2().floor().max(-126.0).exp2();
-    if eps == 0.0 {
-        (0.0, 0.0)
-    } else {
-        (scale, eps / (scale * scale))
     }
 }
