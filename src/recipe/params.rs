@@ -41,7 +41,7 @@ pub(super) fn walk_params(
     (params, partner_vector)
 }
 
-/// Those of launches that walk nothing.
+/// What all launches share; what a walk would say is as of none.
 pub(super) fn common_params(problem: &Problem) -> Params {
     let count = f64::from(problem.groups.elements());
     let (eps_scale, eps_in_scale) = scaled(problem.eps);
