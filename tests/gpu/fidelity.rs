@@ -3,7 +3,7 @@
 use wgpu_norm::check::{Case, Row, results};
 use wgpu_norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 
-use crate::common::{STRATEGIES, TOLERANCE, own_devices};
+use crate::common::{TOLERANCE, by_turns, own_devices};
 
 #[test]
 fn repeats_bit_for_bit() {
@@ -14,17 +14,18 @@ fn repeats_bit_for_bit() {
         (LayerNorm::new(&[1001]).into(), &[9, 1001]),
         (RmsNorm::new(&[1001]).into(), &[9, 1001]),
     ];
-    for (device, context) in own_devices() {
-        let repeats = if device == "own" { 100 } else { 5 };
-        for (norm, shape) in &norms {
-            for strategy in STRATEGIES {
+    let devices = own_devices();
+    for (turn, (norm, shape)) in norms.iter().enumerate() {
+        for (device, context, strategies) in by_turns(&devices, turn) {
+            let repeats = if device == "own" { 100 } else { 5 };
+            for strategy in strategies {
                 let mut case = Case::random(norm, Mode::TRAINING, shape, 8).unwrap();
                 case.strategy = strategy;
-                let Ok(first) = results(&context, &case) else {
+                let Ok(first) = results(context, &case) else {
                     continue;
                 };
                 for _ in 0..repeats {
-                    let again = results(&context, &case).unwrap();
+                    let again = results(context, &case).unwrap();
                     assert_eq!(first, again, "{device} {norm:?} {strategy:?}");
                 }
             }
@@ -53,15 +54,16 @@ fn the_comparison_fails_when_one_element_is_wrong() {
 /// A row's result does not depend on how many rows there are, though the text of the kernel does.
 #[test]
 fn a_row_alone_gives_the_same_bits() {
-    for d in [64, 96, 512, 768, 4096] {
+    let devices = own_devices();
+    for (turn, d) in [64, 96, 512, 768, 4096].into_iter().enumerate() {
         let norm = LayerNorm::new(&[d]).into();
         let many = Case::random(&norm, Mode::TRAINING, &[256, d], 3).unwrap();
         let mut few = many.clone();
         few.shape = vec![5, d];
         few.input.truncate(5 * d);
         few.grad_output.truncate(5 * d);
-        for (device, context) in own_devices() {
-            let [many, few] = [&many, &few].map(|case| results(&context, case).unwrap());
+        for (device, context, _) in by_turns(&devices, turn) {
+            let [many, few] = [&many, &few].map(|case| results(context, case).unwrap());
             for name in ["output", "grad_input"] {
                 assert_eq!(many[name][..5 * d], few[name], "{device}: {name} of {d}");
             }

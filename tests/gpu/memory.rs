@@ -6,7 +6,7 @@ use wgpu_norm::{
     Mode, Norm, Plan, RmsNorm, Tensor,
 };
 
-use crate::common::{context, encoder, own_devices};
+use crate::common::{by_turns, context, encoder, own_devices};
 
 /// Tensors one after the other in a single buffer, at aligned offsets, with NaN between and behind them.
 struct Arena<'a> {
@@ -93,12 +93,13 @@ fn norms() -> [(Norm, &'static [usize]); 6] {
 /// All tensors of a pass in one buffer: the same bits as in separate buffers, and nothing else is written.
 #[test]
 fn all_tensors_in_one_buffer() {
-    for (device, context) in own_devices() {
-        for (norm, shape) in norms() {
+    let devices = own_devices();
+    for (turn, (norm, shape)) in norms().into_iter().enumerate() {
+        for (device, context, _) in by_turns(&devices, turn) {
             let case = Case::random(&norm, Mode::TRAINING, shape, 1).unwrap();
-            let separate = results(&context, &case).unwrap();
-            let plan = Plan::new(&context, norm.clone(), shape, Mode::TRAINING).unwrap();
-            let mut arena = Arena::new(&context, 1 << 16);
+            let separate = results(context, &case).unwrap();
+            let plan = Plan::new(context, norm.clone(), shape, Mode::TRAINING).unwrap();
+            let mut arena = Arena::new(context, 1 << 16);
             let parameter_shape = norm.parameter_shape();
             let input = arena.filled(&case.input, shape);
             let grad_output = arena.filled(&case.grad_output, shape);
@@ -110,7 +111,7 @@ fn all_tensors_in_one_buffer() {
             let statistics = arena.tensor(&plan.statistics_shape());
             let grad_weight = weight.as_ref().map(|_| arena.tensor(&parameter_shape));
             let grad_bias = bias.as_ref().map(|_| arena.tensor(&parameter_shape));
-            let mut encoder = encoder(&context);
+            let mut encoder = encoder(context);
             plan.forward(
                 &mut encoder,
                 &ForwardTensors {
@@ -163,21 +164,22 @@ fn all_tensors_in_one_buffer() {
 /// Output over input, then `grad_input` over `grad_output` or over the input: the same bits.
 #[test]
 fn in_place() {
-    for (device, context) in own_devices() {
-        for (norm, shape) in norms() {
-            for strategy in crate::common::STRATEGIES {
+    let devices = own_devices();
+    for (turn, (norm, shape)) in norms().into_iter().enumerate() {
+        for (device, context, strategies) in by_turns(&devices, turn) {
+            for strategy in strategies {
                 let mut case = Case::random(&norm, Mode::TRAINING, shape, 2).unwrap();
                 case.strategy = strategy;
-                let Ok(separate) = results(&context, &case) else {
+                let Ok(separate) = results(context, &case) else {
                     continue;
                 };
                 let plan = match strategy {
                     Some(strategy) => {
-                        Plan::with_strategy(&context, norm.clone(), shape, Mode::TRAINING, strategy)
+                        Plan::with_strategy(context, norm.clone(), shape, Mode::TRAINING, strategy)
                     }
-                    None => Plan::new(&context, norm.clone(), shape, Mode::TRAINING),
+                    None => Plan::new(context, norm.clone(), shape, Mode::TRAINING),
                 };
-                in_place_of(device, &context, &case, &plan.unwrap(), &separate);
+                in_place_of(device, context, &case, &plan.unwrap(), &separate);
             }
         }
     }

@@ -6,7 +6,7 @@ use wgpu_norm::{
     reference,
 };
 
-use crate::common::{STRATEGIES, TOLERANCE, context, judge, own_devices};
+use crate::common::{TOLERANCE, by_turns, context, judge, own_devices};
 
 /// The device, told that it binds no more than `bytes`.
 fn with_bindings(context: &Context, bytes: u64) -> Context {
@@ -83,13 +83,10 @@ fn every_norm_in_slices() {
             8192,
         ),
     ];
-    for (device, context) in own_devices() {
-        for (number, (norm, shape, bytes)) in cases.iter().enumerate() {
-            // The other layouts once by each way to reduce.
-            if number >= 9 && !["own", "gpu"].contains(&device) {
-                continue;
-            }
-            let context = with_bindings(&context, *bytes);
+    let devices = own_devices();
+    for (turn, (norm, shape, bytes)) in cases.iter().enumerate() {
+        for (device, context, strategies) in by_turns(&devices, turn) {
+            let context = with_bindings(context, *bytes);
             for mode in [Mode::TRAINING, Mode::EVAL] {
                 let plan = Plan::new(&context, norm.clone(), shape, mode).unwrap();
                 let launches = plan.forward_recipe().unwrap().unwrap().steps;
@@ -97,7 +94,7 @@ fn every_norm_in_slices() {
                     launches.iter().any(|step| step.window.is_some()),
                     "{norm:?}"
                 );
-                let strategies = STRATEGIES
+                let strategies = strategies
                     .iter()
                     .filter(|s| s.is_none() || mode == Mode::TRAINING);
                 for &strategy in strategies {

@@ -7,7 +7,7 @@ use wgpu_norm::{
     InstanceNorm, Layer, LayerNorm, Mode, Norm, OutputGradients, Plan, RmsNorm, State, Tensor,
 };
 
-use crate::common::{STRATEGIES, check, context, encoder, own_devices};
+use crate::common::{STRATEGIES, by_turns, check, context, encoder, own_devices};
 
 /// Numbers of all magnitudes, those beyond which functions saturate, and what is not a number.
 fn numbers() -> Vec<f32> {
@@ -95,31 +95,31 @@ fn norms() -> [(Norm, &'static [usize]); 7] {
 }
 
 /// Every tensor that may be written over another one is: the same bits as apart. By two strategies after the other on the device as it is, by one
-/// on what it can stand in for.
+/// on another.
 #[test]
 fn in_place() {
-    let mut turns = STRATEGIES.into_iter().cycle();
-    for (device, context) in own_devices() {
-        for (norm, shape) in norms() {
-            let strategies = 1 + usize::from(device == "own");
-            for strategy in turns.by_ref().take(strategies) {
+    let (devices, mut strategies) = (own_devices(), STRATEGIES.into_iter().cycle());
+    for (turn, (norm, shape)) in norms().into_iter().enumerate() {
+        for (device, context, _) in by_turns(&devices, turn) {
+            let number = 1 + usize::from(device == "own");
+            for strategy in strategies.by_ref().take(number) {
                 let norm = norm.clone().with_activation(Activation::Silu);
                 let case = Case::random(&norm, Mode::TRAINING, shape, 2).unwrap();
                 let mut case = case.with_residual();
                 case.strategy = strategy;
-                let Ok(apart) = results(&context, &case) else {
+                let Ok(apart) = results(context, &case) else {
                     continue;
                 };
                 let plan = match strategy {
                     Some(strategy) => {
-                        Plan::with_strategy(&context, norm, shape, Mode::TRAINING, strategy)
+                        Plan::with_strategy(context, norm, shape, Mode::TRAINING, strategy)
                     }
-                    None => Plan::new(&context, norm, shape, Mode::TRAINING),
+                    None => Plan::new(context, norm, shape, Mode::TRAINING),
                 };
                 let plan = plan.unwrap();
                 for over in [0, 1] {
                     let name = format!("{device} {:?} {strategy:?} {over}", case.norm);
-                    let got = in_place_of(&context, &case, &plan, over);
+                    let got = in_place_of(context, &case, &plan, over);
                     for (tensor, values) in got {
                         // Not assert_eq, which would print them.
                         assert!(values == apart[tensor], "{name} {tensor}");

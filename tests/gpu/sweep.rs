@@ -5,29 +5,35 @@ use std::collections::BTreeMap;
 use wgpu_norm::check::{Case, Report};
 use wgpu_norm::{Activation, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 
-use crate::common::{STRATEGIES, check, context, own_devices, shapes};
+use crate::common::{STRATEGIES, by_turns, check, context, own_devices, shapes};
 
-/// One test body for all: every shape and mode on every device, as the ladder says, and by one of the three strategies, each on another
-/// device: most of the time goes into compiling.
+/// One test body for all: every shape and mode on the device as it is, as the ladder says and by one of the three strategies, and in one of these
+/// two ways on another device by turns.
 fn sweep(shapes: Vec<(Norm, Vec<usize>)>) {
     let (mut count, mut worst) = (0, Report::default());
-    let strategies = &STRATEGIES[1..];
-    for (number, (device, context)) in own_devices().into_iter().enumerate() {
-        for (seed, (norm, shape)) in shapes.iter().enumerate() {
+    let devices = own_devices();
+    for (seed, (norm, shape)) in shapes.iter().enumerate() {
+        for (number, (device, context, strategies)) in
+            by_turns(&devices, seed).into_iter().enumerate()
+        {
             // Without running statistics all modes are the same.
             let modes = 1 + usize::from(norm.tracks_running_stats());
             let modes = [Mode::TRAINING, Mode::EVAL].into_iter().take(modes);
             for (turn, mode) in modes.enumerate() {
-                let case = Case::random(norm, mode, shape, seed as u64).unwrap();
-                let by_force = Case {
-                    strategy: strategies[(number + seed + turn) % strategies.len()],
-                    ..case.clone()
+                let forced = STRATEGIES[1 + (number + seed + turn) % 3];
+                let ways = match strategies.len() == STRATEGIES.len() {
+                    true => vec![None, forced],
+                    false => vec![[None, forced][(seed / 3 + turn) % 2]],
                 };
-                // And with the mean 100 standard deviations away from 0.
-                for case in [by_force, case.clone(), case.offset(100.0)] {
-                    if let Some(report) = check(device, &context, &case) {
-                        worst.rows.extend(report.worst_row().cloned());
-                        count += 1;
+                for strategy in ways {
+                    let mut case = Case::random(norm, mode, shape, seed as u64).unwrap();
+                    case.strategy = strategy;
+                    // And with the mean 100 standard deviations away from 0.
+                    for case in [case.clone(), case.offset(100.0)] {
+                        if let Some(report) = check(device, context, &case) {
+                            worst.rows.extend(report.worst_row().cloned());
+                            count += 1;
+                        }
                     }
                 }
             }
@@ -38,8 +44,8 @@ fn sweep(shapes: Vec<(Norm, Vec<usize>)>) {
         "{count} comparisons, worst {:.1e}: {} {}",
         worst.error, worst.case, worst.tensor
     );
-    // The ladder's choice, near 0 and far, on four devices, at least.
-    assert!(count >= shapes.len() * 8);
+    // The ladder's choice, near 0 and far, at least.
+    assert!(count >= shapes.len() * 2);
 }
 
 #[test]
@@ -82,7 +88,7 @@ fn ghost_batch_norm() {
     sweep(shapes::ghost());
 }
 
-/// Every activation, without and with a residual: shapes that between them meet all kernels, in every mode, on every device as the ladder says
+/// Every activation, without and with a residual: shapes that between them meet all kernels, in every mode, on two devices as the ladder says
 /// and by one of the strategies, by turns with a residual and each with another activation (all of them everywhere would compile 6,000
 /// pipelines).
 fn surrounded(norms: &[(Norm, &[usize])]) {
@@ -94,7 +100,7 @@ fn surrounded(norms: &[(Norm, &[usize])]) {
         let modes = 1 + usize::from(norm.tracks_running_stats());
         let modes = [Mode::TRAINING, Mode::EVAL].into_iter().take(modes);
         for (turn, mode) in modes.enumerate() {
-            for (number, (device, context)) in devices.iter().enumerate() {
+            for (number, (device, context, _)) in by_turns(&devices, seed).into_iter().enumerate() {
                 for (way, strategy) in [None, forced.next()].into_iter().enumerate() {
                     let activation = activations.next().unwrap();
                     let norm = norm.clone().with_activation(activation);
@@ -150,7 +156,7 @@ fn layer_norm_surrounded() {
     surrounded(&[
         (LayerNorm::new(&[64]).into(), &[130, 64]),
         (LayerNorm::new(&[63]).into(), &[7, 63]),
-        (LayerNorm::new(&[2052]).into(), &[2, 2052]),
+        (LayerNorm::new(&[1028]).into(), &[2, 1028]),
     ]);
 }
 
@@ -248,14 +254,15 @@ fn any_offset() {
         (RmsNorm::new(&[1000]).into(), &[3, 1000]),
     ];
     let mut worst = BTreeMap::new();
-    for (device, context) in own_devices() {
-        for (norm, shape) in &norms {
+    let devices = own_devices();
+    for (turn, (norm, shape)) in norms.iter().enumerate() {
+        for (device, context, strategies) in by_turns(&devices, turn) {
             for offset in [0, 100, -10_000, 1_000_000] {
-                for strategy in STRATEGIES {
+                for &strategy in &strategies {
                     let case = Case::random(norm, Mode::TRAINING, shape, 3).unwrap();
                     let mut case = case.offset(offset as f32);
                     case.strategy = strategy;
-                    for row in check(device, &context, &case).unwrap_or_default().rows {
+                    for row in check(device, context, &case).unwrap_or_default().rows {
                         let error = worst.entry((row.tensor, offset)).or_insert(0.0);
                         *error = row.error.max(*error);
                     }

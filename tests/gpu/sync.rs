@@ -36,7 +36,7 @@ fn sample() -> impl Strategy<Value = Vec<usize>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn any_split_gives_what_the_whole_batch_gives(
@@ -58,7 +58,8 @@ proptest! {
             .momentum(momentum)
             .eps(eps)
             .activation(activation);
-        let (name, context) = &devices()[device];
+        let devices = devices();
+        let (name, context) = &devices[device % devices.len()];
         let mut case = batch(norm, &rows, &sample, seed).offset(offset);
         if residual {
             case = case.with_residual();

@@ -23,6 +23,25 @@ proptest! {
         }
     }
 
+    /// Shapes too large to be simulated: their parameters alone.
+    #[test]
+    fn no_limit_is_exceeded((norm, shape) in norm(1 << 29), caps in caps(), pick in pick()) {
+        if let Some(recipe) = recipe(&norm, &shape, &caps, pick) {
+            for step in &recipe.steps {
+                within_limits(step, &caps);
+            }
+            let tensor = 4 * shape.iter().product::<usize>() as u64;
+            if recipe.partials_bytes > 0 && tensor > 1 << 20 {
+                // A split that is forced may give each element a partial of its own.
+                prop_assert!(recipe.partials_bytes <= tensor * 5, "{recipe:#?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30_000, ..ProptestConfig::default() })]
+
     /// The halves of synchronized batch norm, and observers.
     #[test]
     fn every_element_of_a_shard_exactly_once((norm, shape) in norm(1000), caps in caps()) {
@@ -45,21 +64,6 @@ proptest! {
             let problem = Problem { dtype, ..problem };
             covers(&norm, &problem, &shape, &recipe, &caps);
             recipe.steps.iter().for_each(|step| double_sums_fit(step, &recipe));
-        }
-    }
-
-    /// Shapes too large to be simulated: their parameters alone.
-    #[test]
-    fn no_limit_is_exceeded((norm, shape) in norm(1 << 29), caps in caps(), pick in pick()) {
-        if let Some(recipe) = recipe(&norm, &shape, &caps, pick) {
-            for step in &recipe.steps {
-                within_limits(step, &caps);
-            }
-            let tensor = 4 * shape.iter().product::<usize>() as u64;
-            if recipe.partials_bytes > 0 && tensor > 1 << 20 {
-                // A split that is forced may give each element a partial of its own.
-                prop_assert!(recipe.partials_bytes <= tensor * 5, "{recipe:#?}");
-            }
         }
     }
 }

@@ -40,6 +40,14 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        // A software driver that still compiles when the process ends may crash it: LLVM's own data go first. On a thread of its own,
+        // since what belongs to this one is going already.
+        let idle = || {
+            self.context
+                .device()
+                .poll(wgpu::PollType::wait_indefinitely())
+        };
+        let _ = std::thread::scope(|scope| scope.spawn(idle).join());
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
         free.push(self.context);
     }
@@ -104,11 +112,42 @@ pub(crate) fn devices_of(context: &Context) -> Vec<(&'static str, Context)> {
             },
         ),
     ];
-    let with_caps = |(name, caps)| match context.with_caps(caps) {
-        Ok(context) => (name, context),
-        Err(error) => panic!("{name}: {error}"),
+    let mut devices: Vec<(&'static str, Context)> = Vec::new();
+    for (name, caps) in all {
+        // Without subgroups some are the same.
+        if devices.iter().any(|(_, context)| *context.caps() == caps) {
+            continue;
+        }
+        match context.with_caps(caps) {
+            Ok(context) => devices.push((name, context)),
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+    devices
+}
+
+/// A device and the strategies to try on it.
+pub(crate) type Turn<'a> = (&'static str, &'a Context, Vec<Option<Strategy>>);
+
+/// For the problem of number `turn`: the first device with all strategies, and by turns another one with the ladder's choice and one strategy.
+/// Most of the time goes into compiling; `WGPU_NORM_TEST_DEVICES=all` has all strategies on all devices.
+pub(crate) fn by_turns<'a>(devices: &'a [(&'static str, Context)], turn: usize) -> Vec<Turn<'a>> {
+    let all = match std::env::var("WGPU_NORM_TEST_DEVICES").as_deref() {
+        Err(_) => false,
+        Ok("all") => true,
+        Ok(other) => panic!("WGPU_NORM_TEST_DEVICES={other:?}: it can be \"all\" only"),
     };
-    all.into_iter().map(with_caps).collect()
+    let others = devices.len() - 1;
+    let mut turns = Vec::new();
+    for (number, (name, context)) in devices.iter().enumerate() {
+        if all || number == 0 {
+            turns.push((*name, context, STRATEGIES.to_vec()));
+        } else if number - 1 == turn % others {
+            let one = STRATEGIES[1 + turn / others % 3];
+            turns.push((*name, context, vec![None, one]));
+        }
+    }
+    turns
 }
 
 /// The ladder's choice and every strategy.

@@ -90,15 +90,14 @@ fn in_any_order() {
     assert!(want.iter().all(|x| x.iter().any(|&x| x.abs() > 1e-3)));
     let parts = work(new_context).parts.len();
     for round in 0..2 * parts {
-        for make in [new_context, lent_context] {
-            let mut parts_now = work(make);
-            parts_now.parts.rotate_left(round % parts);
-            if round >= parts {
-                parts_now.parts.reverse();
-            }
-            let before = [parts, round % parts, 0][round % 3];
-            assert_eq!(parts_now.finish(before), want, "round {round}");
+        let make = [new_context, lent_context][round % 2];
+        let mut parts_now = work(make);
+        parts_now.parts.rotate_left(round % parts);
+        if round >= parts {
+            parts_now.parts.reverse();
         }
+        let before = [parts, round % parts, 0][round % 3];
+        assert_eq!(parts_now.finish(before), want, "round {round}");
     }
 }
 

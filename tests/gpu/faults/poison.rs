@@ -3,7 +3,7 @@
 use wgpu_norm::check::{Case, Results, results};
 use wgpu_norm::{BatchNorm, Error, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 
-use crate::common::{STRATEGIES, channel_of, group_of, own_devices};
+use crate::common::{by_turns, channel_of, group_of, own_devices};
 
 fn norms() -> [(Norm, &'static [usize]); 13] {
     let instance = InstanceNorm::new(4).affine(true);
@@ -38,22 +38,23 @@ enum Place {
 
 #[test]
 fn poison_reaches_only_what_depends_on_it() {
-    for (device, context) in own_devices() {
-        for (norm, shape) in norms() {
-            for (mode, strategy) in [Mode::TRAINING, Mode::EVAL]
-                .into_iter()
-                .flat_map(|mode| STRATEGIES.map(|strategy| (mode, strategy)))
+    let devices = own_devices();
+    for (turn, (norm, shape)) in norms().into_iter().enumerate() {
+        for (device, context, strategies) in by_turns(&devices, turn) {
+            let modes = [Mode::TRAINING, Mode::EVAL].into_iter();
+            for (mode, &strategy) in
+                modes.flat_map(|mode| strategies.iter().map(move |s| (mode, s)))
             {
                 let mut case = Case::random(&norm, mode, shape, 4).unwrap();
                 case.strategy = strategy;
-                let clean = match results(&context, &case) {
+                let clean = match results(context, &case) {
                     Err(Error::Strategy { .. }) => continue,
                     clean => clean.unwrap(),
                 };
                 for place in [Place::Input, Place::GradOutput] {
                     for poison in [f32::NAN, f32::INFINITY] {
                         let poisoned = Poisoned::new(&case, place, poison);
-                        let got = results(&context, &poisoned.case).unwrap();
+                        let got = results(context, &poisoned.case).unwrap();
                         poisoned.compare(device, &got, &clean);
                     }
                 }
