@@ -105,12 +105,17 @@ impl Problem {
         }
     }
 
+    /// What is left of a batch, to run once, has no twin: time does not matter then.
     fn divide_batch(&mut self, fraction: usize) {
-        let least = 2 * self.norm.virtual_batch_size().unwrap_or(1);
-        self.shape[0] = (self.shape[0] / fraction).max(least);
-        if let Some(twin) = &mut self.twin {
-            twin.divide_batch(fraction);
+        if fraction == 1 {
+            return;
         }
+        let least = match &self.norm {
+            Norm::Instance(_) => 1,
+            norm => 2 * norm.virtual_batch_size().unwrap_or(1),
+        };
+        self.shape[0] = (self.shape[0] / fraction).max(least);
+        self.twin = None;
     }
 
     /// The shape and what else it is called by, such as `4096x768-bf16`.

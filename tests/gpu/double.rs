@@ -177,23 +177,22 @@ fn in_place() {
     }
 }
 
-/// By turns on the device as it is and on another one; f16 by conversions of the device and packed.
+/// Each norm in one type and by turns on the device as it is and on another one; f16 by conversions of the device and packed.
 #[test]
 fn data_of_16_bits() {
     let devices = devices();
-    for dtype in [DType::F16, DType::BF16] {
-        for (k, (norm, shape)) in some().into_iter().enumerate() {
-            let case = random(&norm, Mode::TRAINING, &shape, 6).with_dtype(dtype);
-            let (name, context) = &devices[k % devices.len()];
-            // Without f16 in shaders it is packed as well.
-            let packed = Caps {
-                shader_f16: false,
-                ..*context.caps()
-            };
-            check(name, &context.with_caps(packed).unwrap(), &case);
-            if context.caps().shader_f16 && dtype == DType::F16 {
-                check(name, context, &case);
-            }
+    for (k, (norm, shape)) in some().into_iter().enumerate() {
+        let dtype = [DType::F16, DType::BF16][k / devices.len() % 2];
+        let case = random(&norm, Mode::TRAINING, &shape, 6).with_dtype(dtype);
+        let (name, context) = &devices[k % devices.len()];
+        // Without f16 in shaders it is packed as well.
+        let packed = Caps {
+            shader_f16: false,
+            ..*context.caps()
+        };
+        check(name, &context.with_caps(packed).unwrap(), &case);
+        if context.caps().shader_f16 && dtype == DType::F16 {
+            check(name, context, &case);
         }
     }
 }

@@ -110,7 +110,8 @@ fn a_row_does_not_depend_on_its_batch() {
     }
 }
 
-/// Columns that a CPU takes instead of rows where loads are slow, and words of 64 bits, of which it keeps more; each without the other, too.
+/// The ladder of a processor whose loads are of the other speed, with words of 64 bits and without: columns that a CPU takes instead of rows where
+/// loads are slow, and what it loads once.
 #[test]
 fn loads_of_any_speed() {
     let own = *context().caps();
@@ -148,8 +149,8 @@ fn loads_of_any_speed() {
         both(InstanceNorm::new(3).affine(true).into(), &[2, 3, 1500]);
         alone(GroupNorm::new(2, 8).into(), &[5, 8, 1000]);
         let last = |channels| GroupNorm::new(2, channels).channels_last(true);
-        both(last(8).into(), &[5, 300, 8]);
-        both(last(16).into(), &[3, 100, 16]);
+        alone(last(8).into(), &[5, 300, 8]);
+        alone(last(16).into(), &[3, 100, 16]);
         both(BatchNorm::new(24).into(), &[250, 24]);
         alone(BatchNorm::new(24).into(), &[600, 24]);
         let channels = LayerNorm::new(&[300]).channels_first(true);

@@ -81,7 +81,7 @@ fn surrounded(dtype: DType) {
         .cycle();
     let norms = norms
         .into_iter()
-        .flat_map(|norms| norms.into_iter().skip(1).step_by(7));
+        .flat_map(|norms| norms.into_iter().skip(1).step_by(9));
     let norms = norms
         .zip(activations)
         .map(|((norm, shape), activation)| (norm.with_activation(activation), shape));
