@@ -20,7 +20,8 @@ fn sweep(shapes: Vec<(Norm, Vec<usize>)>) {
             let modes = 1 + usize::from(norm.tracks_running_stats());
             let modes = [Mode::TRAINING, Mode::EVAL].into_iter().take(modes);
             for (turn, mode) in modes.enumerate() {
-                let forced = STRATEGIES[1 + (number + seed + turn) % 3];
+                // Not in step with the turns of the devices.
+                let forced = STRATEGIES[1 + (number + seed + seed / 3 + turn) % 3];
                 let ways = match strategies.len() == STRATEGIES.len() {
                     true => vec![None, forced],
                     false => vec![[None, forced][(seed / 3 + turn) % 2]],
