@@ -10,7 +10,7 @@ use wgpu_norm::{
     LayerNorm, Mode, Norm, Plan, RmsNorm, Tensor,
 };
 
-use crate::common::{check, context, devices, judge, new_context, shapes};
+use crate::common::{check, context, devices, judge, modes, new_context, shapes};
 
 fn random(norm: &Norm, mode: Mode, shape: &[usize], seed: u64) -> Case {
     let case = Case::random(norm, mode, shape, seed).unwrap();
@@ -25,8 +25,7 @@ fn agree(norms: &[(Norm, Vec<usize>)]) {
         let samples = shape.len() > norm.parameter_shape().len();
         let per_sample = k % 3 == 1 && samples && norm.virtual_batch_size().is_none();
         let norm = norm.clone().with_weights(per_sample, k % 4 == 2);
-        let modes = 1 + usize::from(norm.tracks_running_stats() && k % 3 == 0);
-        for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+        for mode in modes(&norm).take(1 + usize::from(k % 3 == 0)) {
             let case = random(&norm, mode, shape, k as u64);
             let (name, context) = &devices[k % devices.len()];
             let report = check(name, context, &case).unwrap();
@@ -142,8 +141,7 @@ fn a_constant_group_has_none() {
 #[test]
 fn any_set_of_gradients() {
     for (norm, shape) in some() {
-        let modes = 1 + usize::from(norm.tracks_running_stats());
-        for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+        for mode in modes(&norm) {
             let case = random(&norm, mode, &shape, 4);
             let all = run::all(context(), &case);
             for bits in 0..7u8 {

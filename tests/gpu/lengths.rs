@@ -9,7 +9,7 @@ use wgpu_norm::{
 };
 
 use crate::common::{
-    TOLERANCE, by_turns, cases, check, context, devices, encoder, judge, own_devices,
+    TOLERANCE, by_turns, cases, check, context, devices, encoder, judge, modes, own_devices,
 };
 use crate::pytorch::ours;
 
@@ -87,8 +87,7 @@ fn every_norm() {
     let (mut runs, mut seed) = (0, 0);
     let devices = own_devices();
     for (norm, shape) in norms() {
-        let modes = 1 + usize::from(norm.tracks_running_stats());
-        for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+        for mode in modes(&norm) {
             let (device, context) = &devices[runs % devices.len()];
             let activation = [Activation::None, Activation::Sigmoid][runs / 3 % 2];
             let norm = norm.clone().with_activation(activation);

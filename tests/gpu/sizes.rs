@@ -8,13 +8,11 @@ use wgpu_norm::{
     Activation, BatchNorm, Caps, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm, Strategy,
 };
 
-use crate::common::{by_turns, check, context, devices};
+use crate::common::{by_turns, check, context, devices, modes};
 
 fn both_modes(norm: impl Into<Norm>, shape: &[usize]) {
     let norm = norm.into();
-    // Without running statistics all modes are the same.
-    let modes = 1 + usize::from(norm.tracks_running_stats());
-    for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+    for mode in modes(&norm) {
         let case = Case::random(&norm, mode, shape, 9).unwrap();
         check("own", context(), &case);
     }
@@ -110,19 +108,17 @@ fn a_row_does_not_depend_on_its_batch() {
     }
 }
 
-/// The ladder of a processor whose loads are of the other speed, with words of 64 bits and without: columns that a CPU takes instead of rows where
+/// The ladders of processors whose loads are of the other speed, and without words of 64 bits: columns that a CPU takes instead of rows where
 /// loads are slow, and what it loads once.
 #[test]
 fn loads_of_any_speed() {
     let own = *context().caps();
-    // The device's own speed is that of all other tests, and without words of 64 bits of those on a device cut down to WebGPU's limits.
-    let slow_loads = !own.slow_loads;
-    let words: &[bool] = if own.shader_int64 {
-        &[true, false]
-    } else {
-        &[false]
-    };
-    for &shader_int64 in words {
+    // All but what the device has, which is that of the other tests.
+    let mut loads = vec![(!own.slow_loads, false)];
+    if own.shader_int64 {
+        loads.extend([(!own.slow_loads, true), (own.slow_loads, false)]);
+    }
+    for (slow_loads, shader_int64) in loads {
         let caps = Caps {
             slow_loads,
             shader_int64,

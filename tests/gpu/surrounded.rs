@@ -7,7 +7,7 @@ use wgpu_norm::{
     InstanceNorm, Layer, LayerNorm, Mode, Norm, OutputGradients, Plan, RmsNorm, State, Tensor,
 };
 
-use crate::common::{STRATEGIES, by_turns, check, context, encoder, own_devices};
+use crate::common::{STRATEGIES, by_turns, check, context, encoder, modes, own_devices};
 
 /// Numbers of all magnitudes, those beyond which functions saturate, and what is not a number.
 fn numbers() -> Vec<f32> {
@@ -350,8 +350,7 @@ fn weights_of_samples_and_zero_centered_ones() {
         .into_iter()
         .cycle();
     for (seed, (norm, shape)) in norms.into_iter().enumerate() {
-        let modes = 1 + usize::from(norm.tracks_running_stats());
-        for mode in [Mode::TRAINING, Mode::EVAL].into_iter().take(modes) {
+        for mode in modes(&norm) {
             let devices = own_devices().into_iter().take(2).enumerate();
             for (number, (device, context)) in devices {
                 let (per_sample, zero_centered) = kinds.next().unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wgpu_norm::check::{Case, Report};
 use wgpu_norm::{Activation, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm};
 
-use crate::common::{STRATEGIES, by_turns, check, context, own_devices, shapes};
+use crate::common::{STRATEGIES, by_turns, check, context, modes, own_devices, shapes};
 
 /// One test body for all: every shape and mode on the device as it is, as the ladder says and by one of the three strategies, and in one of these
 /// two ways on another device by turns.
@@ -16,10 +16,7 @@ fn sweep(shapes: Vec<(Norm, Vec<usize>)>) {
         for (number, (device, context, strategies)) in
             by_turns(&devices, seed).into_iter().enumerate()
         {
-            // Without running statistics all modes are the same.
-            let modes = 1 + usize::from(norm.tracks_running_stats());
-            let modes = [Mode::TRAINING, Mode::EVAL].into_iter().take(modes);
-            for (turn, mode) in modes.enumerate() {
+            for (turn, mode) in modes(norm).enumerate() {
                 // Not in step with the turns of the devices.
                 let forced = STRATEGIES[1 + (number + seed + seed / 3 + turn) % 3];
                 let ways = match strategies.len() == STRATEGIES.len() {
@@ -98,9 +95,7 @@ fn surrounded(norms: &[(Norm, &[usize])]) {
     let devices = own_devices();
     let mut forced = STRATEGIES.into_iter().flatten().cycle();
     for (seed, (norm, shape)) in norms.iter().enumerate() {
-        let modes = 1 + usize::from(norm.tracks_running_stats());
-        let modes = [Mode::TRAINING, Mode::EVAL].into_iter().take(modes);
-        for (turn, mode) in modes.enumerate() {
+        for (turn, mode) in modes(norm).enumerate() {
             for (number, (device, context, _)) in by_turns(&devices, seed).into_iter().enumerate() {
                 for (way, strategy) in [None, forced.next()].into_iter().enumerate() {
                     let activation = activations.next().unwrap();

@@ -7,7 +7,7 @@ pub(crate) use members::{channel_of, group_of};
 use std::sync::{Mutex, PoisonError};
 
 use wgpu_norm::check::{Case, Report, run};
-use wgpu_norm::{Caps, Context, Error, Strategy};
+use wgpu_norm::{Caps, Context, Error, Mode, Norm, Strategy};
 
 /// Bound on the error of every result relative to its norm, at any offset of the input tested:
 /// 2⁻²⁴ is 6e-8; the longest chains of sums of the kernels cost some ten of these.
@@ -148,6 +148,12 @@ pub(crate) fn by_turns<'a>(devices: &'a [(&'static str, Context)], turn: usize) 
         }
     }
     turns
+}
+
+/// Without running statistics all modes are the same.
+pub(crate) fn modes(norm: &Norm) -> impl Iterator<Item = Mode> + use<> {
+    let number = 1 + usize::from(norm.tracks_running_stats());
+    [Mode::TRAINING, Mode::EVAL].into_iter().take(number)
 }
 
 /// The ladder's choice and every strategy.

@@ -1,10 +1,10 @@
 //! All norms, modes and strategies on data of 16 bits against the reference in f64.
 
 use wgpu_norm::check::Case;
-use wgpu_norm::{Activation, DType, Mode, Norm};
+use wgpu_norm::{Activation, DType, Norm};
 
 use super::storages;
-use crate::common::{STRATEGIES, check, context, own_devices, shapes};
+use crate::common::{STRATEGIES, check, context, modes, own_devices, shapes};
 
 /// One strategy after the other on the device as it is and on another, each norm on another of these, with f16 packed or told to behave as others:
 /// most of the time goes into compiling.
@@ -24,10 +24,7 @@ fn all_strategies(dtype: DType, norms: &[(Norm, Vec<usize>)], residual: bool) {
             if number >= own.len() && (number + seed) % others.len() != 0 {
                 continue;
             }
-            // Without running statistics all modes are the same.
-            let modes = 1 + usize::from(norm.tracks_running_stats());
-            let modes = [Mode::TRAINING, Mode::EVAL].into_iter().take(modes);
-            for (turn, mode) in modes.enumerate() {
+            for (turn, mode) in modes(norm).enumerate() {
                 let case = Case::random(norm, mode, shape, seed as u64).unwrap();
                 let case = if residual { case.with_residual() } else { case };
                 let case = case.with_dtype(dtype);
