@@ -92,6 +92,9 @@ fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
     }
     let layout = Layout::of(&problem.groups);
     let vectors = layout.vectors(&problem.groups);
+    if strategy::shared(problem, load, caps).is_some() {
+        return Ok(Strategy::Resident);
+    }
     let strategy = strategy::choose(layout, vectors, load, caps);
     Ok(
         match strategy::split_is_shorter(problem, load, strategy, caps) {

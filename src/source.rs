@@ -16,7 +16,7 @@ use crate::params;
 /// How the lanes of a workgroup are arranged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tile {
-    /// Lanes that work on one task together: a power of two.
+    /// Lanes that work on one task together: a power of two, or whole subgroups.
     pub lanes: u32,
     /// Teams per workgroup.
     pub teams: u32,
@@ -34,6 +34,12 @@ pub enum Team {
         /// Lanes of the smallest subgroup.
         min_size: u32,
     },
+    /// By subgroup operations, then through workgroup memory: all subgroups of the workgroup, of just this size, each of which has a part of its
+    /// own of the one task that there is. A CPU runs them one after the other.
+    Subgroups {
+        /// Lanes of a subgroup.
+        size: u32,
+    },
     /// Through workgroup memory. `across`: neighbouring lanes belong to neighbouring teams.
     Workgroup {
         /// Lanes of a team are `teams` apart.
@@ -46,6 +52,15 @@ impl Tile {
     #[must_use]
     pub const fn workgroup_size(&self) -> u32 {
         self.lanes * self.teams
+    }
+
+    /// How many vectors apart those of a lane are.
+    #[must_use]
+    pub const fn step(&self) -> u32 {
+        match self.team {
+            Team::Subgroups { size } => size,
+            _ => self.lanes,
+        }
     }
 }
 
@@ -216,7 +231,7 @@ impl Dialect {
 
     const fn directives(self, team: Team) -> &'static str {
         match (self, team) {
-            (Self::Browser, Team::Subgroup { .. }) => {
+            (Self::Browser, Team::Subgroup { .. } | Team::Subgroups { .. }) => {
                 "enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n"
             }
             _ => "",

@@ -3,8 +3,10 @@
 //! How an item is reduced depends on its shape and on the device, never on the number of items: the order of a reduction, hence every
 //! bit of its result, is the same in a batch of one and of a million. Their number says only how many of them a workgroup takes.
 
+mod shared;
 mod views;
 
+pub(crate) use shared::shared;
 pub(crate) use views::{
     by_rows, by_runs, channel_columns, column_chunk, column_vectors, columns_are_faster,
     hold_columns, holds_channels, in_fours, row_tile, same_partners, split_is_shorter, sum_columns,
@@ -216,8 +218,12 @@ const fn gpu_across(lanes: u32, most: u32) -> Tile {
 
 /// Whether one lane loads what its team needs, for all. Not unless each subgroup is a team: where their sizes differ, a team may be a slice of one.
 pub(crate) fn loads_once(tile: Tile, caps: &Caps) -> bool {
-    let by_subgroups = matches!(tile.team, Team::Subgroup { .. });
-    caps.slow_loads && by_subgroups && caps.subgroups == Some((tile.lanes, tile.lanes))
+    let own_subgroups = match tile.team {
+        Team::Subgroup { .. } => caps.subgroups == Some((tile.lanes, tile.lanes)),
+        Team::Subgroups { .. } => true,
+        Team::Single | Team::Workgroup { .. } => false,
+    };
+    caps.slow_loads && own_subgroups
 }
 
 /// Vectors that a lane keeps at most, unless more are worth the time to compile them: each is a piece of the shader's text.

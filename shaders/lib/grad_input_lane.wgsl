@@ -34,9 +34,9 @@ fn grad_input_lane(task: Task, sums: Sums) {
     var weight = Value(1.0);
     // The weight of a group stands before its sums; those of its runs stand inside.
     if (PARTNER_CONSTANT && RUNS) {
-        weight = load_weight(partner(cursor));
+        weight = affine_of_team(partner(cursor)).weight;
     } else if (PARTNER_CONSTANT) {
-        scale *= load_weight(partner(cursor));
+        scale *= affine_of_team(partner(cursor)).weight;
     }
     let of_task = OfTask(centering, affine, mean_gradient, mean_product, weight, scale);
     if (RESIDENT) {

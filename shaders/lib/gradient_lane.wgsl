@@ -30,6 +30,24 @@ fn gradient_at(at: u32, x_hat: Value, cursor: Cursor, of_item: Affine, again: bo
 
 fn hold_affine(task: Task) {}
 
+// What the sums take of a vector.
+struct Terms {
+    gradient: Value,
+    product: Value,
+}
+
+fn terms_of(k: u32, task: Task, cursor: Cursor, of_item: Affine, centering_of_item: Centering) -> Terms {
+    let at = offset(cursor);
+    var centering = centering_of_item;
+    if (!ITEMS_ARE_GROUPS && !PARTNER_CONSTANT) {
+        centering = centering_at(task, cursor);
+    }
+    let x_hat = x_hat_at(at, centering);
+    let gradient = gradient_at(at, x_hat, cursor, of_item, false);
+    hold(k, x_hat, gradient);
+    return Terms(gradient, gradient * x_hat);
+}
+
 // Blocks, then blocks of blocks: rounding errors grow with the length of a chain of sums.
 fn lane_sums(task: Task) -> Partial {
     var cursor = cursor_at(task);
@@ -37,6 +55,18 @@ fn lane_sums(task: Task) -> Partial {
     let of_item = affine_of_item(task, cursor);
     var sum = Value();
     var sum_x_hat = Value();
+    if (RESIDENT) {
+        // Not in a loop: what is held would be in memory.
+        for (var k = 0u; k < HELD; k += 1u) {
+            if (FULL || k < task.vectors) {
+                let terms = terms_of(k, task, cursor, of_item, centering_of_item);
+                sum += terms.gradient;
+                sum_x_hat += terms.product;
+                cursor = advance(cursor);
+            }
+        }
+        return Partial(total(sum), total(sum_x_hat));
+    }
     for (var outer = 0u; outer < task.vectors; outer += HELD * BLOCKS) {
         var middle = Value();
         var middle_x_hat = Value();
@@ -45,16 +75,9 @@ fn lane_sums(task: Task) -> Partial {
             var block_x_hat = Value();
             for (var k = 0u; k < HELD; k += 1u) {
                 if (FULL || k < task.vectors - done) {
-                    let at = offset(cursor);
-                    var centering = centering_of_item;
-                    if (!ITEMS_ARE_GROUPS && !PARTNER_CONSTANT) {
-                        centering = centering_at(task, cursor);
-                    }
-                    let x_hat = x_hat_at(at, centering);
-                    let gradient = gradient_at(at, x_hat, cursor, of_item, false);
-                    hold(k, x_hat, gradient);
-                    block += gradient;
-                    block_x_hat += gradient * x_hat;
+                    let terms = terms_of(k, task, cursor, of_item, centering_of_item);
+                    block += terms.gradient;
+                    block_x_hat += terms.product;
                     cursor = advance(cursor);
                 }
             }

@@ -7,3 +7,7 @@ fn loads() -> bool {
 fn loaded(v: Moment) -> Moment {
     return v;
 }
+
+fn loaded_value(v: Value) -> Value {
+    return v;
+}

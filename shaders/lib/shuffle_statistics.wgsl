@@ -9,3 +9,14 @@ fn shuffled(own: Partial, distance: u32) -> Partial {
         subgroupShuffleXor(own.scale, distance),
     );
 }
+
+// That of the first lane.
+fn broadcast(own: Partial) -> Partial {
+    return Partial(
+        subgroupBroadcastFirst(own.count),
+        subgroupBroadcastFirst(own.high),
+        subgroupBroadcastFirst(own.low),
+        subgroupBroadcastFirst(own.m2),
+        subgroupBroadcastFirst(own.scale),
+    );
+}

@@ -3,3 +3,8 @@
 fn shuffled(own: Partial, distance: u32) -> Partial {
     return Partial(subgroupShuffleXor(own[0], distance), subgroupShuffleXor(own[1], distance));
 }
+
+// That of the first lane.
+fn broadcast(own: Partial) -> Partial {
+    return Partial(subgroupBroadcastFirst(own[0]), subgroupBroadcastFirst(own[1]));
+}

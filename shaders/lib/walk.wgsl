@@ -12,7 +12,7 @@ struct Task {
     partial: u32,
     // Where items are rows: which of those of its block. Its group is the number of the block.
     row: u32,
-    // This lane's first vector of the item; the next ones are LANES apart.
+    // This lane's first vector of the item; the next ones are STEP apart.
     first: u32,
     // How many vectors are this lane's.
     vectors: u32,
@@ -37,9 +37,16 @@ fn task_at(workgroup: u32, row: u32) -> Task {
     let begin = part * params.part_vectors;
     let end = min(begin + params.part_vectors, params.item_vectors);
     let exists = number < params.items && begin < end;
-    let any = exists && begin + lane < end;
-    let first = select(0u, begin + lane, any);
-    let vectors = select(0u, (end - first + LANES - 1u) / LANES, any);
+    var own_begin = begin + lane;
+    var own_end = end;
+    if (STEP < LANES) {
+        let of_subgroup = begin + lane / STEP * (STEP * HELD);
+        own_begin = of_subgroup + lane % STEP;
+        own_end = min(end, of_subgroup + STEP * HELD);
+    }
+    let any = exists && own_begin < own_end;
+    let first = select(0u, own_begin, any);
+    let vectors = select(0u, (own_end - first + STEP - 1u) / STEP, any);
     let item = params.first_item + min(number, params.items - 1u);
     let partial = params.first_partial + part * params.all_items + item;
     var group = item;
@@ -108,15 +115,15 @@ fn partner(cursor: Cursor) -> u32 {
         + cursor.within * params.partner_per_element;
 }
 
-// LANES vectors further: step_runs = LANES / run_length, step_within = LANES % run_length.
+// STEP vectors further: step_runs = STEP / run_length, step_within = STEP % run_length.
 fn advance(cursor: Cursor) -> Cursor {
     var next = cursor;
     if (ONE_RUN) {
-        next.within += LANES;
+        next.within += STEP;
         return next;
     }
     if (RUNS_OF_ONE) {
-        next.run += LANES;
+        next.run += STEP;
         return next;
     }
     next.run += params.step_runs;

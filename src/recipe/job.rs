@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::geometry::{Problem, Slice, Walk};
 use crate::kernel::Kernel;
 use crate::params::Params;
-use crate::source::{Positions, Slots, Storage, Tile, Variant};
+use crate::source::{Positions, Slots, Storage, Team, Tile, Variant};
 use crate::strategy::{self, Layout, Load, Strategy};
 
 /// The walk over one slice of the tensor, spread over parts, teams and lanes.
@@ -108,9 +108,11 @@ impl<'a> Jobs<'a> {
         let walk = view.of(problem);
         let layout = Layout::of(&walk);
         let vectors = layout.vectors(&walk);
-        let tile = strategy::tile(layout, vectors, load, caps);
-        let lane_vectors = vectors.div_ceil(tile.lanes);
         let resident = strategy == Strategy::Resident;
+        let shared = strategy::shared(problem, load, caps).filter(|_| resident);
+        let own = strategy::tile(layout, vectors, load, caps);
+        let tile = shared.map_or(own, |(tile, _)| tile);
+        let lane_vectors = vectors.div_ceil(tile.lanes);
         let slices = problem.slices(caps)?;
         let refused = if resident && lane_vectors > strategy::max_held(layout, load, caps) {
             Some("a group does not fit the registers of a workgroup")
@@ -127,12 +129,15 @@ impl<'a> Jobs<'a> {
                 reason,
             });
         }
-        let held = if resident {
-            strategy::held(lane_vectors)
-        } else {
-            strategy::block(layout)
+        let held = match shared {
+            Some((_, held)) => held,
+            None if resident => strategy::held(lane_vectors),
+            None => strategy::block(layout),
         };
-        let chunk = strategy::chunk(layout, tile, (walk.items, vectors), caps);
+        let chunk = match shared {
+            Some(_) => 1,
+            None => strategy::chunk(layout, tile, (walk.items, vectors), caps),
+        };
         let job = |slice: Slice| Job {
             first: slice.first,
             elements: slice.elements,
@@ -332,6 +337,7 @@ impl<'a> Jobs<'a> {
                 loads_once: strategy::loads_once(job.tile, self.caps),
                 partner_vector: partner_vector && !affine_of_row,
                 partner_constant: p.is_constant()
+                    || matches!(job.tile.team, Team::Subgroups { .. })
                     || fours && p.per_run == 0
                     || !(self.problem.weight || self.problem.bias),
                 items_are_groups: self.view != View::Channels,

@@ -12,7 +12,7 @@ pub(super) fn walk_params(
     layout: Layout,
     tile: Tile,
 ) -> (Params, bool) {
-    let (vector, lanes) = (layout.vector, tile.lanes);
+    let (vector, step) = (layout.vector, tile.step());
     let partner_vector = vector == 4 && walk.partner.per_element != 0;
     // Where channels are loaded as vectors, partners count vectors too.
     let unit = if partner_vector { vector } else { 1 };
@@ -27,8 +27,8 @@ pub(super) fn walk_params(
         item_stride: walk.item_stride / vector,
         run_length,
         run_stride: walk.run_stride / vector,
-        step_runs: lanes / run_length,
-        step_within: lanes % run_length,
+        step_runs: step / run_length,
+        step_within: step % run_length,
         partner_first: p.first / unit,
         partner_multiplier: p.multiplier / unit,
         partner_divisor: p.divisor,

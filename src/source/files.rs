@@ -11,11 +11,11 @@ macro_rules! file {
 
 /// All of them, the entry point's last.
 pub(super) fn of(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
-    let subgroup = matches!(variant.tile.team, Team::Subgroup { .. });
     let team = match variant.tile.team {
-        Team::Single => file!("lib/team_single"),
-        Team::Subgroup { .. } => file!("lib/team_subgroup"),
-        Team::Workgroup { .. } => file!("lib/team_workgroup"),
+        Team::Single => vec![file!("lib/team_single")],
+        Team::Subgroup { .. } => vec![file!("lib/subgroup"), file!("lib/team_subgroup")],
+        Team::Subgroups { .. } => vec![file!("lib/subgroup"), file!("lib/team_subgroups")],
+        Team::Workgroup { .. } => vec![file!("lib/team_workgroup")],
     };
     let of_statistics = matches!(
         kernel,
@@ -32,12 +32,14 @@ pub(super) fn of(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         true => file!("lib/load_once"),
         false => file!("lib/load_by_each"),
     };
-    let mut files = vec![file!("lib/value"), file!("lib/walk"), partial, team, load];
+    let mut files = vec![file!("lib/value"), file!("lib/walk"), partial];
+    if team.contains(&file!("lib/subgroup")) {
+        files.push(shuffle);
+    }
+    files.extend(team);
+    files.push(load);
     if variant.lengths {
         files.extend(lengths(kernel));
-    }
-    if subgroup {
-        files.push(shuffle);
     }
     files.extend(own(kernel, variant));
     files

@@ -11,12 +11,16 @@ use crate::kernel::{Access, Element, Slot, SlotUse};
 /// iterations. On lavapipe layer norm of rows of 2,048 takes twice as long from memory.
 pub(super) fn unrolled(file: &str, variant: &Variant) -> String {
     let (held, columns) = (variant.held, variant.columns);
-    let loops = [
+    let mut loops = vec![
         ("k", "HELD", held),
         ("k", "ROWS", held / columns),
         ("c", "COLUMNS", columns),
         ("i", "CHANNELS", channels(variant)),
     ];
+    if matches!(variant.tile.team, Team::Subgroups { .. }) {
+        // There is one task. What a loop with a barrier in it uses, Mesa keeps in memory.
+        loops.push(("row", "params.chunk", 1));
+    }
     loops
         .iter()
         .fold(file.to_owned(), |text, (index, bound, count)| {
@@ -70,11 +74,13 @@ pub(super) fn constants(variant: &Variant) -> String {
     let Tile { lanes, teams, team } = variant.tile;
     let min_subgroup = match team {
         Team::Subgroup { min_size } => min_size,
+        Team::Subgroups { size } => size,
         _ => 1,
     };
     let workgroup = lanes * teams;
     let numbers = [
         ("LANES", lanes),
+        ("STEP", variant.tile.step()),
         ("TEAMS", teams),
         ("WORKGROUP", workgroup),
         ("MOST_SUBGROUPS", workgroup.div_ceil(min_subgroup)),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use wgpu_norm::geometry::Problem;
 use wgpu_norm::kernel::{Kernel, Slot};
 use wgpu_norm::recipe::Step;
+use wgpu_norm::source::Team;
 use wgpu_norm::{Caps, DType, Mode, Norm, Recipe};
 
 use crate::problems::{MODES, caps, double_recipes, norm, other_recipes, pick, problem, recipe};
@@ -211,12 +212,24 @@ fn within_limits(step: &Step, caps: &Caps) {
     assert!(x >= 1 && u64::from(x) * u64::from(y) >= u64::from(step.workgroups));
     let size = tile.workgroup_size();
     assert!(size <= caps.max_workgroup_size && size >= 1, "{step:#?}");
-    assert!(tile.lanes.is_power_of_two());
     // The first lane of a subgroup loads for all of it.
-    let own_subgroup = caps.subgroups == Some((tile.lanes, tile.lanes));
+    let own_subgroup = match tile.team {
+        Team::Subgroups { size } => {
+            assert_eq!(caps.subgroups, Some((size, size)), "{step:#?}");
+            assert!(tile.lanes > size && tile.lanes.is_multiple_of(size));
+            // One task, which is not in a loop.
+            assert_eq!((tile.teams, p.chunk), (1, 1), "{step:#?}");
+            assert!(step.variant.resident, "{step:#?}");
+            true
+        }
+        _ => {
+            assert!(tile.lanes.is_power_of_two());
+            caps.subgroups == Some((tile.lanes, tile.lanes))
+        }
+    };
     assert!(!step.variant.loads_once || own_subgroup, "{step:#?}");
     if let Some((min, max)) = caps.subgroups
-        && tile.team == (wgpu_norm::source::Team::Subgroup { min_size: min })
+        && tile.team == (Team::Subgroup { min_size: min })
     {
         // A slice of every subgroup, or whole ones of any size; and no subgroup is cut.
         assert!(

@@ -56,7 +56,10 @@ fn every_variant_makes_a_pipeline() {
             .map(|subgroups| [false, true].map(|int64| device(subgroups, f16, int64)))
     });
     let make = |(kernel, variant, shared): &(Kernel, Variant, bool)| {
-        let subgroups = matches!(variant.tile.team, Team::Subgroup { .. });
+        let subgroups = matches!(
+            variant.tile.team,
+            Team::Subgroup { .. } | Team::Subgroups { .. }
+        );
         let shader_f16 = variant.storage == Storage::F16;
         let features = [shader_f16, subgroups, variant.long_words];
         let [f16, subgroups, int64] = features.map(usize::from);

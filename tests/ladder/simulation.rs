@@ -1,6 +1,6 @@
 //! The index arithmetic of shaders/lib/walk.wgsl, in Rust, from the same parameters, with overflow checks.
 
-use wgpu_norm::kernel::Kernel;
+use wgpu_norm::kernel::{Kernel, Slot};
 use wgpu_norm::recipe::Step;
 use wgpu_norm::source::Team;
 
@@ -38,7 +38,8 @@ fn team(step: &Step, workgroup: u32, row: u32, team: u32) -> (u32, u32) {
 
 /// What one lane does: `visit` gets each of its vectors. Returns their number.
 fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnMut(Found)) -> u32 {
-    let (p, lanes) = (&step.params, step.variant.tile.lanes);
+    let (p, tile) = (&step.params, step.variant.tile);
+    let (lanes, apart) = (tile.lanes, tile.step());
     let local = number.min(p.items - 1);
     let outer = local / p.items_per_outer;
     let inner = local - outer * p.items_per_outer;
@@ -56,12 +57,20 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
     // A lane without vectors stops after this; the compiler may load what it would load first, that of the first vector.
     let begin = part * p.part_vectors;
     let end = (begin + p.part_vectors).min(p.item_vectors);
-    let first = begin + lane;
+    // Each subgroup has a part of its own.
+    let of_subgroup = apart * step.variant.held;
+    let (first, end) = match tile.team {
+        Team::Subgroups { .. } => {
+            let begin = begin + lane / apart * of_subgroup;
+            (begin + lane % apart, end.min(begin + of_subgroup))
+        }
+        _ => (begin + lane, end),
+    };
     if number >= p.items || first >= end {
         assert!(!step.variant.full, "{step:#?}");
         return 0;
     }
-    let vectors = (end - first).div_ceil(lanes);
+    let vectors = (end - first).div_ceil(apart);
     if step.kernel == Kernel::GradInputChannels {
         let (columns, partner) = (step.variant.columns, partner_of_item);
         assert_eq!(step.variant.held % columns, 0, "{step:#?}");
@@ -107,6 +116,8 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
             assert!(vectors == held || !step.variant.resident);
         }
     }
+    let affine = [Slot::Weight, Slot::Bias, Slot::Affine];
+    let has_affine = affine.map(|slot| step.variant.optional.contains(slot)) != [false; 3];
     let mut run = first / p.run_length;
     let mut within = first - run * p.run_length;
     for _ in 0..vectors {
@@ -116,13 +127,19 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
             true => run / p.runs_per_partner,
             false => run,
         };
+        let partner =
+            partner_of_item + partner_run * p.partner_per_run + within * p.partner_per_element;
+        if has_affine && matches!(tile.team, Team::Subgroups { .. }) {
+            assert!(step.variant.partner_constant, "{step:#?}");
+            // The first lane of the subgroup loads weight and bias for all of it.
+            let run = (first - lane % apart) / p.run_length;
+            assert_eq!(partner, partner_of_item + run * p.partner_per_run);
+        }
         visit(Found {
             offset: base + run * p.run_stride + within,
             group,
             row,
-            partner: partner_of_item
-                + partner_run * p.partner_per_run
-                + within * p.partner_per_element,
+            partner,
             partial,
             partials: 1,
         });
