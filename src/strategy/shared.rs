@@ -19,13 +19,14 @@ use crate::source::{Team, Tile};
 /// | group norm 16x128x32x32, forward | 63 | 47 |
 ///
 /// What one subgroup can keep is faster there: 78 and 70 for groups of 2,048, 60 and 64 when shared. Lanes that keep 64 vectors instead of 32 gain a
-/// point or two for twice the time to compile; subgroups whose vectors alternate run at 40 instead of 68.
+/// point or two for twice the time to compile; subgroups whose vectors alternate run at 40 instead of 68. With AVX-512 it has not been measured.
 pub(crate) fn shared(problem: &Problem, load: Load, caps: &Caps) -> Option<(Tile, u32)> {
     let groups = &problem.groups;
     let layout = Layout::of(groups);
     let (size, most) = caps.subgroups?;
     let in_columns = in_fours(problem, caps).is_some() || layout.across || layout.apart;
-    if !keeps_more(layout, caps) || size != most || in_columns || problem.lengths.is_some() {
+    let measured = caps.slow_loads && keeps_more(layout, caps) && size == most;
+    if !measured || in_columns || problem.lengths.is_some() {
         return None;
     }
     let vectors = layout.vectors(groups);

@@ -5,7 +5,8 @@
 
 use wgpu_norm::check::Case;
 use wgpu_norm::{
-    Activation, BatchNorm, Caps, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm, Strategy,
+    Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm,
+    Strategy,
 };
 
 use crate::common::{by_turns, check, context, devices, modes};
@@ -83,13 +84,47 @@ fn groups_longer_than_a_loop_may_run() {
     both_modes(LayerNorm::new(&[600_011]), &[2, 600_011]);
 }
 
+/// Groups that the subgroups of a workgroup share on software devices: equal shares and others, in runs, with the affine of each run, with
+/// whatever surrounds a norm.
+#[test]
+fn groups_of_a_whole_workgroup() {
+    both_modes(InstanceNorm::new(3).affine(true), &[2, 3, 4608]);
+    both_modes(InstanceNorm::new(3), &[2, 3, 5000]);
+    both_modes(BatchNorm::new(2), &[6, 2, 28, 28]);
+    both_modes(BatchNorm::new(2), &[15, 2, 31, 40]);
+    both_modes(GroupNorm::new(2, 6), &[3, 6, 32, 64]);
+    both_modes(GroupNorm::new(2, 6), &[3, 6, 2500]);
+    both_modes(
+        GroupNorm::new(2, 6).weight(false).bias(false),
+        &[3, 6, 2500],
+    );
+    both_modes(
+        LayerNorm::new(&[6000]).weight(false).bias(false),
+        &[5, 6000],
+    );
+    both_modes(RmsNorm::new(&[8192]).weight(false), &[5, 8192]);
+    let ghost = BatchNorm::new(2).virtual_batch_size(Some(3));
+    both_modes(ghost, &[6, 2, 40, 44]);
+    let per_sample = Norm::from(InstanceNorm::new(3)).with_weights(true, false);
+    both_modes(per_sample, &[2, 3, 4608]);
+    let norm = Norm::from(BatchNorm::new(2)).with_activation(Activation::Silu);
+    let surrounded = Case::random(&norm, Mode::TRAINING, &[6, 2, 28, 28], 10).unwrap();
+    check("own", context(), &surrounded.clone().with_residual());
+    for dtype in [DType::F16, DType::BF16] {
+        check("own", context(), &surrounded.clone().with_dtype(dtype));
+    }
+}
+
 /// The same rows alone and in a large batch, bit for bit: the order of a sum does not depend on what else there is.
 #[test]
 fn a_row_does_not_depend_on_its_batch() {
     let devices = devices();
-    for (turn, columns) in [5, 64, 1000, 3001, 20_000].into_iter().enumerate() {
+    let affine = [5, 64, 1000, 3001, 20_000].map(|columns| (columns, true));
+    let rows = affine.into_iter().chain([(20_000, false)]);
+    for (turn, (columns, affine)) in rows.enumerate() {
         for (device, context, _) in by_turns(&devices, turn) {
-            let norm = LayerNorm::new(&[columns]).into();
+            let norm = LayerNorm::new(&[columns]).weight(affine).bias(affine);
+            let norm = norm.into();
             let large = Case::random(&norm, Mode::TRAINING, &[9, columns], 6).unwrap();
             let mut one = large.clone();
             one.shape = vec![1, columns];
@@ -151,6 +186,7 @@ fn loads_of_any_speed() {
         alone(BatchNorm::new(24).into(), &[600, 24]);
         let channels = LayerNorm::new(&[300]).channels_first(true);
         alone(channels.into(), &[3, 300, 20]);
+        alone(InstanceNorm::new(3).affine(true).into(), &[2, 3, 4800]);
     }
 }
 

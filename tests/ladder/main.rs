@@ -8,6 +8,7 @@ mod coverage;
 mod members;
 mod noop;
 mod problems;
+mod rungs;
 mod scratch;
 mod simulation;
 mod tint;
