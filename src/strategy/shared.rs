@@ -13,10 +13,10 @@ use crate::source::{Team, Tile};
 ///
 /// | | shared | read twice |
 /// |---|---|---|
-/// | batch norm 32x64x56x56, forward and backward | 61, 64 | 48, 40 |
-/// | batch norm 64x256x14x14 | 60, 61 | 49, 41 |
-/// | instance norm 8x64x128x128 | 64, 65 | 51, 42 |
-/// | group norm 16x128x32x32, forward | 63 | 47 |
+/// | batch norm 32x64x56x56, forward and backward | 57, 60 | 48, 40 |
+/// | batch norm 64x256x14x14 | 55, 58 | 49, 41 |
+/// | instance norm 8x64x128x128 | 65, 67 | 51, 42 |
+/// | group norm 16x128x32x32, forward | 66 | 47 |
 ///
 /// What one subgroup can keep is faster there: 78 and 70 for groups of 2,048, 60 and 64 when shared. Lanes that keep 64 vectors instead of 32 gain a
 /// point or two for twice the time to compile; subgroups whose vectors alternate run at 40 instead of 68. With AVX-512 it has not been measured.
