@@ -4,10 +4,11 @@ fn loads() -> bool {
     return subgroup_lane == 0u;
 }
 
+// Not subgroupBroadcastFirst: a number from a lane of any index crashes LLVM 15 where floats become integers.
 fn loaded(v: Moment) -> Moment {
-    return subgroupBroadcastFirst(v);
+    return subgroupBroadcast(v, 0u);
 }
 
 fn loaded_value(v: Value) -> Value {
-    return subgroupBroadcastFirst(v);
+    return subgroupBroadcast(v, 0u);
 }

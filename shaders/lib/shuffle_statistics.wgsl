@@ -13,10 +13,10 @@ fn shuffled(own: Partial, distance: u32) -> Partial {
 // That of the first lane.
 fn broadcast(own: Partial) -> Partial {
     return Partial(
-        subgroupBroadcastFirst(own.count),
-        subgroupBroadcastFirst(own.high),
-        subgroupBroadcastFirst(own.low),
-        subgroupBroadcastFirst(own.m2),
-        subgroupBroadcastFirst(own.scale),
+        subgroupBroadcast(own.count, 0u),
+        subgroupBroadcast(own.high, 0u),
+        subgroupBroadcast(own.low, 0u),
+        subgroupBroadcast(own.m2, 0u),
+        subgroupBroadcast(own.scale, 0u),
     );
 }

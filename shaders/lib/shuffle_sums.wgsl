@@ -6,5 +6,5 @@ fn shuffled(own: Partial, distance: u32) -> Partial {
 
 // That of the first lane.
 fn broadcast(own: Partial) -> Partial {
-    return Partial(subgroupBroadcastFirst(own[0]), subgroupBroadcastFirst(own[1]));
+    return Partial(subgroupBroadcast(own[0], 0u), subgroupBroadcast(own[1], 0u));
 }
