@@ -11,6 +11,8 @@ pub struct Caps {
     /// To load a vector takes a CPU as long as a dozen operations, be it in the cache or not. Software drivers put its numbers together one by
     /// one, which without AVX-512 goes through the stack: a number is stored and the vector read back, for which the processor has to wait.
     pub slow_loads: bool,
+    /// Cores of the processor that is the device, to which it deals out workgroups; 1 of a GPU, whose number is not known.
+    pub cores: u32,
     /// Shaders may use the type `u64`: software drivers, which load number by number, fetch two at once then.
     pub shader_int64: bool,
     /// Smallest and largest subgroup, if the device has subgroup operations.
@@ -48,6 +50,10 @@ impl Caps {
         Self {
             cpu: info.device_type == wgpu::DeviceType::Cpu,
             slow_loads: info.device_type == wgpu::DeviceType::Cpu && !has_avx512(),
+            cores: match info.device_type {
+                wgpu::DeviceType::Cpu => cores(),
+                _ => 1,
+            },
             shader_int64: device.features().contains(wgpu::Features::SHADER_INT64),
             subgroups: usable.then_some((min, max)),
             shader_f16: device.features().contains(wgpu::Features::SHADER_F16),
@@ -74,6 +80,7 @@ impl Caps {
     pub const WEBGPU: Self = Self {
         cpu: false,
         slow_loads: false,
+        cores: 1,
         shader_int64: false,
         subgroups: None,
         shader_f16: false,
@@ -86,6 +93,11 @@ impl Caps {
         offset_alignment: 256,
         uniform_alignment: 256,
     };
+}
+
+/// Those that this process may use, as software drivers count them.
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
 }
 
 /// Whether the processor puts a number into a vector of registers at any place.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use std::time::Duration;
 
 use crate::adapter;
+use crate::allocator::keep_freed_memory;
 use crate::caps::Caps;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -88,6 +89,9 @@ impl Context {
                 limit: "max_storage_buffers_per_shader_stage",
                 allowed: caps.max_storage_buffers.into(),
             });
+        }
+        if caps.cpu {
+            keep_freed_memory();
         }
         let has_cache = device.features().contains(wgpu::Features::PIPELINE_CACHE);
         // Only an optimization: a device that gives none works without.

@@ -98,6 +98,8 @@ pub enum Kernel {
     GradInputChannels,
     /// Input gradient, and the sums over groups for those of weight and bias.
     GradColumns,
+    /// The same for rows that the subgroups of a workgroup share, several at once.
+    GradRows,
     /// Partial sums for the gradients.
     GradientSums,
     /// Partial sums merged.
@@ -118,7 +120,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NormalizeGroups,
         Self::Statistics,
         Self::MergeStatistics,
@@ -127,6 +129,7 @@ impl Kernel {
         Self::GradInputGroups,
         Self::GradInputChannels,
         Self::GradColumns,
+        Self::GradRows,
         Self::GradientSums,
         Self::MergeSums,
         Self::GradInput,
@@ -149,6 +152,7 @@ impl Kernel {
             Self::GradInputGroups => "grad_input_groups",
             Self::GradInputChannels => "grad_input_channels",
             Self::GradColumns => "grad_columns",
+            Self::GradRows => "grad_rows",
             Self::GradientSums => "gradient_sums",
             Self::MergeSums => "merge_sums",
             Self::GradInput => "grad_input",

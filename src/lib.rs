@@ -2,6 +2,7 @@
 
 mod activation;
 mod adapter;
+mod allocator;
 mod cache;
 mod caps;
 pub mod check;

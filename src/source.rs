@@ -130,6 +130,8 @@ pub struct Variant {
     pub grouped_columns: bool,
     /// Columns of which a lane holds several vectors each.
     pub columns: u32,
+    /// Items that a team takes at once; else one after the other.
+    pub at_once: u32,
     /// Vectors that a lane keeps in registers, or sums as one block.
     pub held: u32,
     /// Every lane has as many, or in blocks a multiple of them, in every task: nothing to test. On lavapipe a test costs a selection for each

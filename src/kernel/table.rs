@@ -187,6 +187,23 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                 ]
             }
         }
+        Kernel::GradRows => {
+            const {
+                &[
+                    INPUT,
+                    STATISTICS_IN,
+                    WEIGHT,
+                    GRAD_OUTPUT,
+                    slot(Slot::Partials, ReadWrite, Channel),
+                    GRAD_INPUT,
+                    BIAS,
+                    AFFINE,
+                    RESIDUAL,
+                    GRAD_RESIDUAL,
+                    GRAD_RESIDUAL_OUTPUT,
+                ]
+            }
+        }
         Kernel::GradientSums => {
             const {
                 &[

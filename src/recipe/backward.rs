@@ -156,6 +156,13 @@ impl Builder<'_> {
 
     /// Layer and RMS norm: all gradients in one pass over the tensor, or in two where a group does not fit the registers.
     fn all_from_columns(&mut self, strategy: Strategy) -> Result<()> {
+        // A strategy that is asked for has to carry all gradients or none.
+        if self.forced.is_none()
+            && let Some(jobs) = Jobs::shared_rows(self.problem, self.caps)?
+        {
+            self.all_from_shared_rows(&jobs);
+            return Ok(());
+        }
         let resident = strategy == Strategy::Resident;
         if resident {
             // Refuses what the strategy cannot carry.
@@ -174,6 +181,19 @@ impl Builder<'_> {
         self.launch(&jobs, Kernel::GradColumns, optional);
         self.merge_parameters(partials);
         Ok(())
+    }
+
+    /// Layer and RMS norm of rows that the subgroups of a workgroup share: all gradients in one pass over the tensor.
+    fn all_from_shared_rows(&mut self, jobs: &Jobs<'_>) {
+        self.recipe.strategy = Strategy::Resident;
+        self.recipe.needs_partials(SUMS_BYTES, jobs.partials());
+        let weight = Slots::default().with_if(self.problem.weight, Slot::Weight);
+        let mut steps = self.steps(jobs, Kernel::GradRows, weight);
+        // One text for all launches.
+        let full = steps.iter().all(|step| step.variant.full);
+        steps.iter_mut().for_each(|step| step.variant.full = full);
+        self.add(steps);
+        self.merge_parameters(jobs.partials());
     }
 
     /// Whether groups consist of runs worth a walk of their own, with few enough partial sums for one launch to merge.

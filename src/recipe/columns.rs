@@ -5,7 +5,7 @@ use super::view::View;
 use super::{STATISTICS_BYTES, SUMS_BYTES};
 use crate::caps::Caps;
 use crate::error::Result;
-use crate::geometry::{Problem, Walk};
+use crate::geometry::{Problem, Slice, Walk};
 use crate::source::Tile;
 use crate::strategy::{self, Layout, Load};
 
@@ -59,6 +59,55 @@ impl<'a> Jobs<'a> {
             by_channel,
         };
         columns.jobs(problem, caps, view)
+    }
+
+    /// Rows that the subgroups of a workgroup share, in as many launches as there are no more workgroups at a time than sums of the columns.
+    pub(super) fn shared_rows(problem: &'a Problem, caps: &'a Caps) -> Result<Option<Self>> {
+        let Some(shared) = strategy::shared_rows(problem, SUMS_BYTES, caps) else {
+            return Ok(None);
+        };
+        let layout = Layout::of(&problem.groups);
+        let row = problem.groups.elements();
+        let launch = |slice: Slice, begin: u32| {
+            let rows = shared.rows_of_launch().min(slice.groups.items - begin);
+            Job {
+                first: slice.first + begin * row,
+                elements: rows * row,
+                walk: Walk {
+                    items: rows,
+                    first_item: slice.groups.first_item + begin,
+                    ..slice.groups
+                },
+                layout,
+                tile: shared.tile,
+                parts: 1,
+                first_part: 0,
+                part_vectors: layout.vectors(&problem.groups),
+                held: shared.held,
+                columns: 1,
+                resident: true,
+                chunk: shared.at_once,
+                blocks: None,
+                by_channel: true,
+                in_blocks: false,
+                at_once: true,
+                hold_affine: false,
+            }
+        };
+        let mut jobs: Vec<Job> = Vec::new();
+        for slice in problem.slices(caps)? {
+            let begins = (0..slice.groups.items).step_by(shared.rows_of_launch() as usize);
+            jobs.extend(begins.map(|begin| launch(slice, begin)));
+        }
+        // No launch has more workgroups than the first one, and no slice more rows.
+        let first = jobs.first().map_or(0, |job| job.walk.items);
+        Ok(Some(Self {
+            problem,
+            caps,
+            view: View::Groups,
+            jobs,
+            parts: first.div_ceil(shared.at_once),
+        }))
     }
 
     /// Columns that are groups, row by row.
@@ -168,6 +217,7 @@ impl Columns {
                 by_channel: self.by_channel,
                 blocks,
                 in_blocks: false,
+                at_once: false,
                 hold_affine: !self.by_channel,
             });
             if blocks.is_some() {

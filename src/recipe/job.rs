@@ -39,6 +39,8 @@ pub(super) struct Job {
     pub(super) by_channel: bool,
     /// A lane sums up `held` vectors at a time, until it has all of its share.
     pub(super) in_blocks: bool,
+    /// The items of a team are taken at once, not one after the other.
+    pub(super) at_once: bool,
     /// Weight and bias are the same for all items of a team, which keeps them.
     pub(super) hold_affine: bool,
 }
@@ -114,7 +116,8 @@ impl<'a> Jobs<'a> {
         let tile = shared.map_or(own, |(tile, _)| tile);
         let lane_vectors = vectors.div_ceil(tile.lanes);
         let slices = problem.slices(caps)?;
-        let refused = if resident && lane_vectors > strategy::max_held(layout, load, caps) {
+        let too_many = lane_vectors > strategy::max_held(layout, load, caps);
+        let refused = if resident && shared.is_none() && too_many {
             Some("a group does not fit the registers of a workgroup")
         } else if lane_vectors > strategy::MAX_LANE_VECTORS {
             Some("a lane would have to run too many loop iterations")
@@ -154,6 +157,7 @@ impl<'a> Jobs<'a> {
             blocks: None,
             by_channel: false,
             in_blocks: !resident,
+            at_once: false,
             hold_affine: resident && chunk > 1 && strategy::same_partners(problem, caps),
         };
         Ok(Self {
@@ -222,6 +226,7 @@ impl<'a> Jobs<'a> {
                 blocks: None,
                 by_channel: false,
                 in_blocks: true,
+                at_once: false,
                 hold_affine: false,
             });
             all_parts = all_parts.max(first_part + parts);
@@ -324,6 +329,7 @@ impl<'a> Jobs<'a> {
                 affine_of_row,
                 grouped_columns,
                 columns: job.columns,
+                at_once: if job.at_once { job.chunk } else { 1 },
                 held: job.held,
                 full,
                 resident: job.resident,
@@ -337,7 +343,7 @@ impl<'a> Jobs<'a> {
                 loads_once: strategy::loads_once(job.tile, self.caps),
                 partner_vector: partner_vector && !affine_of_row,
                 partner_constant: p.is_constant()
-                    || matches!(job.tile.team, Team::Subgroups { .. })
+                    || matches!(job.tile.team, Team::Subgroups { .. }) && !job.at_once
                     || fours && p.per_run == 0
                     || !(self.problem.weight || self.problem.bias),
                 items_are_groups: self.view != View::Channels,
@@ -365,10 +371,10 @@ impl<'a> Jobs<'a> {
 
     /// The bytes of the tensor to bind for `job`, and the elements in them before the first of the slice.
     fn window(&self, job: &Job) -> (Option<Range<u64>>, u32) {
-        if self.jobs.len() == 1 {
-            return (None, 0);
-        }
         let dtype = self.problem.dtype;
+        if dtype.bytes(self.problem.elements.into()) <= self.caps.max_binding_size {
+            return (None, job.first);
+        }
         let begin = dtype.size() * u64::from(job.first);
         let aligned = begin - begin % u64::from(self.caps.offset_alignment.max(4));
         let before = (begin - aligned) / dtype.size();

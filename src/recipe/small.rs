@@ -124,6 +124,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         affine_of_row: false,
         grouped_columns: false,
         columns: 1,
+        at_once: 1,
         held: 16,
         full: false,
         loads_once: false,

@@ -157,6 +157,13 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("lib/sums_of_group"),
             file!("grad_columns"),
         ],
+        Kernel::GradRows => vec![
+            file!("lib/centering"),
+            file!("lib/saved_centering"),
+            file!("lib/affine"),
+            backward,
+            file!("grad_rows"),
+        ],
         Kernel::GradientSums if variant.hold_affine => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),

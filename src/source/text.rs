@@ -16,6 +16,7 @@ pub(super) fn unrolled(file: &str, variant: &Variant) -> String {
         ("k", "ROWS", held / columns),
         ("c", "COLUMNS", columns),
         ("i", "CHANNELS", channels(variant)),
+        ("row", "AT_ONCE", variant.at_once),
     ];
     if matches!(variant.tile.team, Team::Subgroups { .. }) {
         // There is one task. What a loop with a barrier in it uses, Mesa keeps in memory.
@@ -87,6 +88,7 @@ pub(super) fn constants(variant: &Variant) -> String {
         ("VECTOR", if variant.packed { 1 } else { variant.vector }),
         ("HELD", variant.held),
         ("COLUMNS", variant.columns),
+        ("AT_ONCE", variant.at_once),
         ("CHANNELS", channels(variant)),
         ("BLOCKS", 16),
     ];

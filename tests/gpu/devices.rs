@@ -26,6 +26,7 @@ fn the_device_is_what_was_asked_for() {
         let webgpu = Caps {
             cpu: caps.cpu,
             slow_loads: caps.slow_loads,
+            cores: caps.cores,
             ..Caps::WEBGPU
         };
         assert_eq!(*caps, webgpu);

@@ -115,6 +115,30 @@ fn groups_of_a_whole_workgroup() {
     }
 }
 
+/// Groups of which a lane keeps more vectors than else, so that a workgroup of a software device can share them.
+#[test]
+fn groups_that_fill_a_workgroup() {
+    both_modes(BatchNorm::new(1), &[2, 1, 256, 264]);
+}
+
+/// Rows that the subgroups of a workgroup share on software devices: equal shares of the lanes and others, one launch and several, a last one with
+/// fewer rows than there is room for, with what may surround them.
+#[test]
+fn rows_of_a_whole_workgroup() {
+    both_modes(LayerNorm::new(&[8192]), &[16, 8192]);
+    both_modes(LayerNorm::new(&[5000]), &[7, 5000]);
+    both_modes(LayerNorm::new(&[65_536]), &[19, 65_536]);
+    both_modes(RmsNorm::new(&[4608]), &[301, 4608]);
+    both_modes(LayerNorm::new(&[6000]).weight(false), &[9, 6000]);
+    both_modes(LayerNorm::new(&[6000]).bias(false), &[1, 6000]);
+    let norm = Norm::from(RmsNorm::new(&[4608])).with_weights(false, true);
+    let surrounded = Case::random(&norm, Mode::TRAINING, &[6, 4608], 13).unwrap();
+    check("own", context(), &surrounded.clone().with_residual());
+    for dtype in [DType::F16, DType::BF16] {
+        check("own", context(), &surrounded.clone().with_dtype(dtype));
+    }
+}
+
 /// The same rows alone and in a large batch, bit for bit: the order of a sum does not depend on what else there is.
 #[test]
 fn a_row_does_not_depend_on_its_batch() {

@@ -20,7 +20,7 @@ fn with_bindings(context: &Context, bytes: u64) -> Context {
 /// Slices of some samples, of one sample, of some channels of a sample; of odd sizes too, whose bindings cannot begin where they do.
 #[test]
 fn every_norm_in_slices() {
-    let cases: [(Norm, &[usize], u64); 17] = [
+    let cases: [(Norm, &[usize], u64); 18] = [
         (BatchNorm::new(6).into(), &[40, 6, 35], 8192),
         (BatchNorm::new(6).momentum(None).into(), &[300, 6], 2048),
         (BatchNorm::new(8).into(), &[3, 8, 20, 20], 4096),
@@ -37,6 +37,8 @@ fn every_norm_in_slices() {
         (GroupNorm::new(4, 8).into(), &[2, 8, 300], 4096),
         (LayerNorm::new(&[33]).into(), &[200, 33], 4096),
         (RmsNorm::new(&[7, 12]).into(), &[3, 25, 7, 12], 12_288),
+        // Seven rows, of which a workgroup of a software device takes some at once, and two.
+        (LayerNorm::new(&[4608]).into(), &[16, 4608], 131_072),
         // Points of a sample, samples, channels of a sample, virtual batches and samples of one.
         (
             BatchNorm::new(6).channels_last(true).into(),

@@ -5,9 +5,12 @@ use wgpu_norm::geometry::Problem;
 use wgpu_norm::kernel::{Kernel, Slot};
 use wgpu_norm::recipe::Step;
 use wgpu_norm::source::Team;
-use wgpu_norm::{Caps, DType, Mode, Norm, Recipe};
+use wgpu_norm::{Caps, DType, LayerNorm, Mode, Norm, Recipe, RmsNorm};
 
-use crate::problems::{MODES, caps, double_recipes, norm, other_recipes, pick, problem, recipe};
+use crate::problems::{
+    LAVAPIPE, MODES, all_gradients, caps, double_recipes, norm, other_recipes, pick, problem,
+    recipe,
+};
 use crate::{members, simulation};
 
 /// Loop iterations of an invocation that lavapipe of Mesa 22.3 runs.
@@ -65,6 +68,33 @@ proptest! {
             let problem = Problem { dtype, ..problem };
             covers(&norm, &problem, &shape, &recipe, &caps);
             recipe.steps.iter().for_each(|step| double_sums_fit(step, &recipe));
+        }
+    }
+}
+
+/// Rows that the subgroups of a workgroup share: as many in each launch and fewer, equal shares of the lanes and others, tensors of several
+/// bindings.
+#[test]
+fn every_element_of_shared_rows_exactly_once() {
+    let shapes = [[1, 8192], [2, 6000], [9, 4100], [203, 4608], [37, 65_536]];
+    for (turn, [rows, columns]) in shapes.into_iter().enumerate() {
+        for (cores, max_binding_size) in [(1, 128 << 20), (2, 128 << 20), (2, 1 << 20)] {
+            let caps = Caps {
+                cores,
+                max_binding_size,
+                ..LAVAPIPE
+            };
+            let norm: Norm = match turn % 2 {
+                0 => LayerNorm::new(&[columns]).into(),
+                _ => RmsNorm::new(&[columns]).into(),
+            };
+            let shape = [rows, columns];
+            for pick in [DType::F32, DType::BF16].map(all_gradients) {
+                let recipe = recipe(&norm, &shape, &caps, pick).unwrap();
+                assert_eq!(recipe.steps[0].kernel, Kernel::GradRows);
+                let problem = problem(&norm, &shape, pick).unwrap().unwrap();
+                covers(&norm, &problem, &shape, &recipe, &caps);
+            }
         }
     }
 }
@@ -133,7 +163,13 @@ fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], ca
             assert_eq!(named, [item, partner], "{step:#?}");
             let first = found.offset;
             for partial in found.partial..found.partial + found.partials {
-                let writer = partials[partial as usize].get_or_insert((slice, first));
+                let writer = &mut partials[partial as usize];
+                // Later launches go on where those before stopped.
+                if step.kernel == Kernel::GradRows && step.params.first_item != 0 {
+                    assert!(writer.is_some(), "goes on with nothing: {step:#?}");
+                    *writer = None;
+                }
+                let writer = writer.get_or_insert((slice, first));
                 assert_eq!(writer.0, slice, "two slices write one partial: {step:#?}");
             }
         });
@@ -217,8 +253,12 @@ fn within_limits(step: &Step, caps: &Caps) {
         Team::Subgroups { size } => {
             assert_eq!(caps.subgroups, Some((size, size)), "{step:#?}");
             assert!(tile.lanes > size && tile.lanes.is_multiple_of(size));
-            // One task, which is not in a loop.
-            assert_eq!((tile.teams, p.chunk), (1, 1), "{step:#?}");
+            // One task, or several at once: none is in a loop.
+            assert_eq!(
+                (tile.teams, p.chunk),
+                (1, step.variant.at_once),
+                "{step:#?}"
+            );
             assert!(step.variant.resident, "{step:#?}");
             true
         }

@@ -23,16 +23,18 @@ pub(crate) fn caps() -> impl Strategy<Value = Caps> {
     // The least that WebGPU allows, and so little that random tensors do not fit it.
     let binding = prop_oneof![3 => Just(128u64 << 20), 1 => (1u64..1 << 12).prop_map(|n| 4 * n)];
     let alignment = prop_oneof![Just(4u32), Just(16), Just(256)];
-    let limits = (workgroup, dispatch, binding, alignment);
+    let cores = prop_oneof![Just(1u32), Just(2), Just(16)];
+    let limits = (workgroup, dispatch, binding, alignment, cores);
     (any::<[bool; 4]>(), subgroups, limits).prop_map(
         |(
             [cpu, slow_loads, shader_f16, shader_int64],
             subgroups,
-            (max_workgroup_size, dispatch, max_binding_size, offset_alignment),
+            (max_workgroup_size, dispatch, max_binding_size, offset_alignment, cores),
         )| {
             Caps {
                 cpu,
                 slow_loads,
+                cores,
                 subgroups,
                 shader_f16,
                 shader_int64,
@@ -45,6 +47,17 @@ pub(crate) fn caps() -> impl Strategy<Value = Caps> {
         },
     )
 }
+
+/// lavapipe on two cores without AVX-512.
+pub(crate) const LAVAPIPE: Caps = Caps {
+    cpu: true,
+    slow_loads: true,
+    cores: 2,
+    shader_int64: true,
+    subgroups: Some((8, 8)),
+    max_workgroup_size: 1024,
+    ..Caps::WEBGPU
+};
 
 pub(crate) const MODES: [Mode; 3] = [
     Mode::TRAINING,
@@ -174,6 +187,22 @@ pub(crate) fn picks(dtype: DType) -> impl Iterator<Item = Pick> {
             })
         })
     })
+}
+
+/// The backward pass in training, by the ladder's choice.
+pub(crate) const fn all_gradients(dtype: DType) -> Pick {
+    Pick {
+        dtype,
+        mode: Mode::TRAINING,
+        strategy: None,
+        wanted: Some(Wanted {
+            input: true,
+            weight: true,
+            bias: true,
+            residual: false,
+        }),
+        residual: false,
+    }
 }
 
 pub(crate) fn pick() -> impl Strategy<Value = Pick> {

@@ -1,39 +1,22 @@
-//! What the ladder chooses on lavapipe for groups that do not fit the registers of a subgroup.
+//! What the ladder chooses on lavapipe for groups and rows that do not fit the registers of a subgroup.
 
 use wgpu_norm::kernel::Kernel;
 use wgpu_norm::source::Team;
 use wgpu_norm::{
-    BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, Strategy, Wanted,
+    Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm, Strategy,
 };
 
-use crate::problems::{Pick, recipe};
-
-const LAVAPIPE: Caps = Caps {
-    cpu: true,
-    slow_loads: true,
-    shader_int64: true,
-    subgroups: Some((8, 8)),
-    max_workgroup_size: 1024,
-    ..Caps::WEBGPU
-};
+use crate::problems::{LAVAPIPE, Pick, all_gradients, recipe};
 
 /// The subgroups that share a group and the vectors that each of their lanes keeps, forward and backward.
 fn shares(norm: impl Into<Norm>, shape: &[usize], caps: &Caps) -> [Option<(u32, u32)>; 2] {
     let norm = norm.into();
-    let all = Wanted {
-        input: true,
-        weight: true,
-        bias: true,
-        residual: false,
+    let backward = all_gradients(DType::F32);
+    let forward = Pick {
+        wanted: None,
+        ..backward
     };
-    [None, Some(all)].map(|wanted| {
-        let pick = Pick {
-            dtype: DType::F32,
-            mode: Mode::TRAINING,
-            strategy: None,
-            wanted,
-            residual: false,
-        };
+    [forward, backward].map(|pick| {
         let recipe = recipe(&norm, shape, caps, pick).unwrap();
         let [first, ..] = &recipe.steps[..] else {
             panic!("no launches")
@@ -41,6 +24,9 @@ fn shares(norm: impl Into<Norm>, shape: &[usize], caps: &Caps) -> [Option<(u32, 
         let Team::Subgroups { size } = first.variant.tile.team else {
             return None;
         };
+        if first.kernel == Kernel::GradRows {
+            return None;
+        }
         let kernels = [Kernel::NormalizeGroups, Kernel::GradInputGroups];
         assert!(kernels.contains(&first.kernel), "{first:#?}");
         assert_eq!(recipe.strategy, Strategy::Resident);
@@ -61,9 +47,19 @@ fn subgroups_share_what_is_too_long_for_one() {
     assert_eq!(instance(4608), [Some((6, 24)); 2]);
     // Shares that differ.
     assert_eq!(instance(5000), [Some((6, 32)); 2]);
-    // 1,024 lanes.
+    // 1,024 lanes, which have more than 32 vectors if cores are few.
     assert_eq!(instance(131_072), [Some((128, 32)); 2]);
-    assert_eq!(instance(131_200), [None, None]);
+    assert_eq!(instance(131_200), [Some((100, 41)); 2]);
+    assert_eq!(instance(524_288), [Some((128, 128)); 2]);
+    assert_eq!(instance(524_320), [None, None]);
+    let images = [8, 3, 224, 224];
+    let batch = BatchNorm::new(3);
+    assert_eq!(shares(batch, &images, &LAVAPIPE), [Some((128, 98)); 2]);
+    let many_cores = Caps {
+        cores: 8,
+        ..LAVAPIPE
+    };
+    assert_eq!(shares(batch, &images, &many_cores), [None, None]);
 
     let images = [32, 64, 56, 56];
     let batch = BatchNorm::new(64);
@@ -89,7 +85,7 @@ fn subgroups_share_what_is_too_long_for_one() {
             ..LAVAPIPE
         },
         Caps {
-            max_workgroup_size: 256,
+            max_workgroup_size: 128,
             ..LAVAPIPE
         },
         Caps {
@@ -99,4 +95,77 @@ fn subgroups_share_what_is_too_long_for_one() {
     ] {
         assert_eq!(shares(batch, &images, &other), [None, None]);
     }
+}
+
+/// What a launch of the backward pass of shared rows has: subgroups, vectors of a lane and rows, workgroups; and the number of launches.
+fn shares_rows(norm: impl Into<Norm>, shape: &[usize], caps: &Caps) -> Option<[u32; 5]> {
+    let recipe = recipe(&norm.into(), shape, caps, all_gradients(DType::F32)).unwrap();
+    let launches = recipe.steps.iter();
+    let launches = launches.filter(|step| step.kernel == Kernel::GradRows);
+    let [first, ..] = &recipe.steps[..] else {
+        panic!("no launches")
+    };
+    let Team::Subgroups { size } = first.variant.tile.team else {
+        return None;
+    };
+    assert_eq!(recipe.strategy, Strategy::Resident);
+    let variant = &first.variant;
+    Some([
+        variant.tile.lanes / size,
+        variant.held,
+        variant.at_once,
+        first.workgroups,
+        launches.count() as u32,
+    ])
+}
+
+#[test]
+fn subgroups_share_rows_that_are_too_long_for_one() {
+    let layer = |rows, columns| {
+        let norm = LayerNorm::new(&[columns]);
+        shares_rows(norm, &[rows, columns], &LAVAPIPE)
+    };
+    // Up to 4,096 elements are kept by one.
+    assert_eq!(layer(64, 4096), None);
+    assert_eq!(layer(64, 4608), Some([9, 16, 4, 16, 1]));
+    // Half a MiB of sums for each workgroup.
+    assert_eq!(layer(64, 65_536), Some([128, 16, 4, 2, 8]));
+    assert_eq!(layer(64, 65_552), None);
+    // As many rows at once as each core gets, and as many cores.
+    assert_eq!(layer(5, 65_536), Some([128, 16, 2, 2, 2]));
+    assert_eq!(layer(1, 65_536), Some([128, 16, 1, 1, 1]));
+    // Lanes that have not all as many vectors.
+    assert_eq!(layer(64, 5000), Some([12, 16, 4, 16, 1]));
+    let norm = || RmsNorm::new(&[32_768]);
+    let shape = [512, 32_768];
+    let rms = |caps: &Caps| shares_rows(norm(), &shape, caps);
+    assert_eq!(rms(&LAVAPIPE), Some([64, 16, 4, 6, 22]));
+
+    // Not where cores would have no work, with fast loads, without words of 64 bits or with smaller workgroups, nor on GPUs, nor with an activation.
+    for other in [
+        Caps {
+            cores: 8,
+            ..LAVAPIPE
+        },
+        Caps {
+            slow_loads: false,
+            ..LAVAPIPE
+        },
+        Caps {
+            shader_int64: false,
+            ..LAVAPIPE
+        },
+        Caps {
+            max_workgroup_size: 256,
+            ..LAVAPIPE
+        },
+        Caps {
+            cpu: false,
+            ..LAVAPIPE
+        },
+    ] {
+        assert_eq!(rms(&other), None);
+    }
+    let activated = Norm::from(norm()).with_activation(Activation::Relu);
+    assert_eq!(shares_rows(activated, &shape, &LAVAPIPE), None);
 }

@@ -129,7 +129,10 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
         };
         let partner =
             partner_of_item + partner_run * p.partner_per_run + within * p.partner_per_element;
-        if has_affine && matches!(tile.team, Team::Subgroups { .. }) {
+        if has_affine
+            && step.kernel != Kernel::GradRows
+            && matches!(tile.team, Team::Subgroups { .. })
+        {
             assert!(step.variant.partner_constant, "{step:#?}");
             // The first lane of the subgroup loads weight and bias for all of it.
             let run = (first - lane % apart) / p.run_length;
@@ -156,7 +159,8 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
 /// All lanes of all workgroups that are dispatched; returns the most vectors of one lane.
 pub(crate) fn walk(step: &Step, workgroups: u32, mut visit: impl FnMut(Found)) -> u32 {
     let tile = step.variant.tile;
-    let by_channel = step.kernel == Kernel::GradColumns || step.variant.by_rows;
+    let columns = [Kernel::GradColumns, Kernel::GradRows].contains(&step.kernel);
+    let by_channel = columns || step.variant.by_rows;
     let mut most = 0;
     for workgroup in 0..workgroups {
         for row in 0..step.params.chunk {
