@@ -121,6 +121,12 @@ pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
             norms.push((layer.into(), vec![3, d]));
             norms.push((RmsNorm::new(&[d]).weight(weight).into(), vec![3, d]));
         }
+        // Two rows at once and another, and four.
+        for rows in [3, 4] {
+            let layer = LayerNorm::new(&[8192]).weight(weight).bias(bias);
+            norms.push((layer.into(), vec![rows, 8192]));
+            norms.push((RmsNorm::new(&[8192]).weight(weight).into(), vec![rows, 8192]));
+        }
     }
     // All activations, with numbers and with vectors.
     for activation in Activation::ALL {
