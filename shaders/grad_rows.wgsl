@@ -5,7 +5,6 @@ var<private> held_x_hat: array<Value, AT_ONCE * HELD>;
 // grad_output times weight.
 var<private> held_gradient: array<Value, AT_ONCE * HELD>;
 var<private> held_weight: array<Value, HELD>;
-var<private> held_bias: array<Value, HELD>;
 var<private> column_gradient: array<OfPartner, HELD>;
 var<private> column_product: array<OfPartner, HELD>;
 var<private> centerings: array<Centering, AT_ONCE>;
@@ -61,9 +60,7 @@ fn hold_columns(workgroup: u32, vectors: u32) {
     let left = sums_of_column(workgroup);
     for (var k = 0u; k < HELD; k += 1u) {
         if (FULL || k < vectors) {
-            let affine = affine_at(column + k * STEP);
-            held_weight[k] = affine.weight;
-            held_bias[k] = affine.bias;
+            held_weight[k] = load_weight(column + k * STEP);
             if (params.first_item != 0u) {
                 // RMS norm has no bias.
                 if (CENTERED) {
@@ -87,6 +84,7 @@ fn store_columns(workgroup: u32, vectors: u32) {
     }
 }
 
+// There is no activation, which would ask for weight and bias.
 fn hold_row(row: u32, vectors: u32) {
     var sum = Value();
     var sum_x_hat = Value();
@@ -94,7 +92,7 @@ fn hold_row(row: u32, vectors: u32) {
         if (FULL || k < vectors) {
             let at = firsts[row] + k * STEP;
             let x_hat = kept(normalized(load_input(at), centerings[row]));
-            let grad_output = output_gradient(at, x_hat, Affine(held_weight[k], held_bias[k]), false);
+            let grad_output = output_gradient(at, x_hat, Affine(), false);
             let gradient = kept(grad_output * held_weight[k]);
             column_gradient[k] += of_partner(grad_output);
             column_product[k] += of_partner(grad_output * x_hat);

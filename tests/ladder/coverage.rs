@@ -78,10 +78,15 @@ proptest! {
 fn every_element_of_shared_rows_exactly_once() {
     let shapes = [[1, 8192], [2, 6000], [9, 4100], [203, 4608], [37, 65_536]];
     for (turn, [rows, columns]) in shapes.into_iter().enumerate() {
-        for (cores, max_binding_size) in [(1, 128 << 20), (2, 128 << 20), (2, 1 << 20)] {
+        for (cores, max_binding_size, dispatch) in [
+            (1, 128 << 20, 65_535),
+            (2, 128 << 20, 7),
+            (2, 1 << 20, 65_535),
+        ] {
             let caps = Caps {
                 cores,
                 max_binding_size,
+                max_workgroups_per_dimension: dispatch,
                 ..LAVAPIPE
             };
             let norm: Norm = match turn % 2 {

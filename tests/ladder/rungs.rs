@@ -34,6 +34,28 @@ fn shares(norm: impl Into<Norm>, shape: &[usize], caps: &Caps) -> [Option<(u32, 
     })
 }
 
+/// With fast loads, without words of 64 bits, with smaller workgroups, and a GPU.
+const fn others() -> [Caps; 4] {
+    [
+        Caps {
+            slow_loads: false,
+            ..LAVAPIPE
+        },
+        Caps {
+            shader_int64: false,
+            ..LAVAPIPE
+        },
+        Caps {
+            max_workgroup_size: 128,
+            ..LAVAPIPE
+        },
+        Caps {
+            cpu: false,
+            ..LAVAPIPE
+        },
+    ]
+}
+
 #[test]
 fn subgroups_share_what_is_too_long_for_one() {
     let instance = |length| {
@@ -74,25 +96,7 @@ fn subgroups_share_what_is_too_long_for_one() {
     let plain = layer.weight(false).bias(false);
     assert_eq!(shares(plain, &[64, 8192], &LAVAPIPE), [Some((8, 32)); 2]);
 
-    // Not with fast loads, without words of 64 bits or with smaller workgroups, nor on GPUs.
-    for other in [
-        Caps {
-            slow_loads: false,
-            ..LAVAPIPE
-        },
-        Caps {
-            shader_int64: false,
-            ..LAVAPIPE
-        },
-        Caps {
-            max_workgroup_size: 128,
-            ..LAVAPIPE
-        },
-        Caps {
-            cpu: false,
-            ..LAVAPIPE
-        },
-    ] {
+    for other in others() {
         assert_eq!(shares(batch, &images, &other), [None, None]);
     }
 }
@@ -141,29 +145,12 @@ fn subgroups_share_rows_that_are_too_long_for_one() {
     let rms = |caps: &Caps| shares_rows(norm(), &shape, caps);
     assert_eq!(rms(&LAVAPIPE), Some([64, 16, 4, 6, 22]));
 
-    // Not where cores would have no work, with fast loads, without words of 64 bits or with smaller workgroups, nor on GPUs, nor with an activation.
-    for other in [
-        Caps {
-            cores: 8,
-            ..LAVAPIPE
-        },
-        Caps {
-            slow_loads: false,
-            ..LAVAPIPE
-        },
-        Caps {
-            shader_int64: false,
-            ..LAVAPIPE
-        },
-        Caps {
-            max_workgroup_size: 256,
-            ..LAVAPIPE
-        },
-        Caps {
-            cpu: false,
-            ..LAVAPIPE
-        },
-    ] {
+    // Nor where cores would have no work, nor with an activation.
+    let many_cores = Caps {
+        cores: 8,
+        ..LAVAPIPE
+    };
+    for other in others().into_iter().chain([many_cores]) {
         assert_eq!(rms(&other), None);
     }
     let activated = Norm::from(norm()).with_activation(Activation::Relu);

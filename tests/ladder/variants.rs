@@ -125,7 +125,10 @@ pub(crate) fn norms() -> Vec<(Norm, Vec<usize>)> {
         for rows in [3, 4] {
             let layer = LayerNorm::new(&[8192]).weight(weight).bias(bias);
             norms.push((layer.into(), vec![rows, 8192]));
-            norms.push((RmsNorm::new(&[8192]).weight(weight).into(), vec![rows, 8192]));
+            norms.push((
+                RmsNorm::new(&[8192]).weight(weight).into(),
+                vec![rows, 8192],
+            ));
         }
     }
     // All activations, with numbers and with vectors.
