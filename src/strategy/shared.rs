@@ -49,7 +49,7 @@ pub(crate) fn shared(problem: &Problem, load: Load, caps: &Caps) -> Option<(Tile
 /// The subgroups that share `vectors`, and the vectors that each of their lanes keeps. A subgroup has vectors of one `unit`.
 ///
 /// More than 32 in a lane are worth the time to compile them where a group cannot be shared else, if the processor has few cores: such groups are long,
-/// and few of them make a large tensor. On lavapipe as above batch norm of 8x3x224x224, three groups on two cores, runs at 56 and 50 so, forward and
+/// and few of them make a large tensor. On lavapipe as above batch norm of 8x3x224x224, three groups on two cores, runs at 54 and 49 so, forward and
 /// backward, and at 48 and 40 when read twice.
 fn share(size: u32, vectors: u32, unit: u32, caps: &Caps) -> Option<(Tile, u32)> {
     const FEW_CORES: u32 = 4;
@@ -111,7 +111,7 @@ impl SharedRows {
 ///
 /// | | four rows at once | read twice |
 /// |---|---|---|
-/// | layer norm 64x65536 | 47 | 38 |
+/// | layer norm 64x65536 | 46 | 38 |
 /// | RMS norm 64x65536, one sum for each column | 53 | 38 |
 ///
 /// There is room for few sums, hence for few workgroups in a launch: one for each core, or long rows would leave some without work. How many rows there
