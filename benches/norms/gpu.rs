@@ -1,6 +1,7 @@
 //! This crate, with all tensors on the device.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::iter;
 use std::time::{Duration, Instant};
 
 use wgpu_norm::check::{self, Case};
@@ -72,7 +73,7 @@ pub(crate) struct FirstUse {
 }
 
 impl Gpu {
-    /// Compares all results with the reference, and those of the tensors that are timed with these.
+    /// Compares all results with the reference, and those of the first and the last set of tensors that are timed with these.
     pub(crate) fn verified(
         machine: &Machine,
         problem: &Problem,
@@ -87,7 +88,8 @@ impl Gpu {
             return Err(format!("results are wrong:\n{report}").into());
         }
         let want = check::results(context, case)?;
-        for (set, tensors) in gpu.sets.iter().enumerate() {
+        for set in [0, sets - 1] {
+            let tensors = &gpu.sets[set];
             gpu.run_once(case, set)?;
             for (name, tensor) in gpu.results(case, tensors) {
                 let (got, want) = (tensor.to_vec()?, want.get(name));
@@ -121,8 +123,10 @@ impl Gpu {
         };
         let weight = parameter(layer.weight(), &case.weight)?;
         let bias = parameter(layer.bias(), &case.bias)?;
-        let sets = (0..sets).map(|_| Set::new(context, case));
-        let sets = sets.collect::<Result<Vec<Set>>>()?;
+        let first = Set::new(context, case)?;
+        let others = (1..sets).map(|_| first.again(context, case));
+        let others = others.collect::<Result<Vec<Set>>>()?;
+        let sets: Vec<Set> = iter::once(first).chain(others).collect();
         let mut gpu = Self {
             statistics: poisoned(context, &sets[0].plan.statistics_shape())?,
             grad_weight: like(&weight)?,
@@ -321,13 +325,7 @@ impl Set {
             })
         };
         Ok(Self {
-            plan: Plan::of_dtype(
-                context,
-                case.dtype,
-                case.norm.clone(),
-                &case.shape,
-                case.mode,
-            )?,
+            plan: plan(context, case)?,
             input: tensor(&case.input)?,
             output: tensor(&poison)?,
             grad_output: tensor(&case.grad_output)?,
@@ -341,6 +339,55 @@ impl Set {
             shard: None,
         })
     }
+
+    /// Another set with what this one has in it, copied on the device. Evaluation leaves gradients alone: all of its sets have the same.
+    fn again(&self, context: &Context, case: &Case) -> Result<Self> {
+        let encoder = RefCell::new(context.device().create_command_encoder(&Default::default()));
+        let copy = |tensor: &Tensor| -> Result<Tensor> {
+            let copy = Tensor::uninit_of(context, tensor.dtype(), tensor.shape())?;
+            let (from, to) = (tensor.buffer(), copy.buffer());
+            let mut encoder = encoder.borrow_mut();
+            encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
+            Ok(copy)
+        };
+        let given = |tensor: &Option<Tensor>| tensor.as_ref().map(copy).transpose();
+        let gradient = |tensor: &Tensor| match case.mode.batch_statistics {
+            true => copy(tensor),
+            false => Ok(tensor.clone()),
+        };
+        let double = |double: &Double| -> Result<Double> {
+            Ok(Double {
+                grad_grad_input: copy(&double.grad_grad_input)?,
+                grad_grad_output: copy(&double.grad_grad_output)?,
+            })
+        };
+        let set = Self {
+            plan: plan(context, case)?,
+            input: copy(&self.input)?,
+            output: copy(&self.output)?,
+            grad_output: gradient(&self.grad_output)?,
+            grad_input: gradient(&self.grad_input)?,
+            residual: given(&self.residual)?,
+            residual_output: given(&self.residual_output)?,
+            grad_residual_output: given(&self.grad_residual_output)?,
+            grad_residual: given(&self.grad_residual)?,
+            lengths: given(&self.lengths)?,
+            double: self.double.as_ref().map(double).transpose()?,
+            shard: None,
+        };
+        context.queue().submit([encoder.into_inner().finish()]);
+        Ok(set)
+    }
+}
+
+fn plan(context: &Context, case: &Case) -> wgpu_norm::Result<Plan> {
+    Plan::of_dtype(
+        context,
+        case.dtype,
+        case.norm.clone(),
+        &case.shape,
+        case.mode,
+    )
 }
 
 /// An element that is not written shows, and the first use does not find memory that wgpu has yet to clear.
