@@ -1,4 +1,6 @@
-// Sums for the gradients, over one part of a group or of a channel per team, into `partials`.
+// Sums for the gradients, over one part of a group or of a channel per team.
+
+alias Summed = Item;
 
 fn run(workgroup: u32) {
     hold_affine(task_at(workgroup, 0u));
@@ -6,8 +8,7 @@ fn run(workgroup: u32) {
         let task = task_at(workgroup, row);
         let sums = team_reduce(lane_sums(task));
         if (task.exists && lane == 0u) {
-            store_partials(task.partial, sums[0]);
-            store_partials(params.plane + task.partial, sums[1]);
+            store_summed(task.partial, task.item, sums[0], sums[1]);
         }
     }
 }

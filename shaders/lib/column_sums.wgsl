@@ -1,5 +1,7 @@
 // The two sums of each column that a lane has, over its rows.
 
+alias Summed = OfPartner;
+
 var<private> column_gradient: array<OfPartner, HELD>;
 var<private> column_product: array<OfPartner, HELD>;
 
@@ -9,8 +11,8 @@ fn store_columns(workgroup: u32) {
     let first = first_partial_of_columns(workgroup);
     for (var k = 0u; k < HELD; k += 1u) {
         if (FULL || k < task.vectors) {
-            store_partials(first + partner(cursor), column_gradient[k]);
-            store_partials(params.plane + first + partner(cursor), column_product[k]);
+            let column = partner(cursor);
+            store_summed(first + column, column, column_gradient[k], column_product[k]);
             cursor = advance(cursor);
         }
     }

@@ -40,6 +40,12 @@ const NUM_BATCHES_TRACKED: SlotUse =
 const GRAD_WEIGHT: SlotUse = optional(Slot::GradWeight, Access::Write, Element::Item, "");
 const GRAD_BIAS: SlotUse = optional(Slot::GradBias, Access::Write, Element::Item, "");
 
+// Partial sums, or, where a slice has one pair of each channel, the gradients with those of the slices before.
+const PARTIAL_SUMS: SlotUse = optional(Slot::Partials, Access::Write, Element::Item, "");
+const fn gradient_so_far(slot: Slot, element: Element) -> SlotUse {
+    optional(slot, Access::ReadWrite, element, "0.0")
+}
+
 /// In the place of weight and bias, where the two would be one binding too many.
 const AFFINE: SlotUse = optional(Slot::Affine, Access::Read, Element::Channel, "1.0");
 
@@ -140,7 +146,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     STATISTICS_IN,
                     WEIGHT,
                     GRAD_OUTPUT,
-                    optional(Slot::Partials, Write, Item, ""),
+                    PARTIAL_SUMS,
                     GRAD_INPUT,
                     GRAD_WEIGHT,
                     GRAD_BIAS,
@@ -159,7 +165,7 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     STATISTICS_IN,
                     WEIGHT,
                     GRAD_OUTPUT,
-                    optional(Slot::Partials, Write, Item, ""),
+                    PARTIAL_SUMS,
                     GRAD_INPUT,
                     BIAS,
                     AFFINE,
@@ -177,8 +183,10 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     WEIGHT,
                     GRAD_OUTPUT,
                     optional(Slot::Sums, Read, Item, "0.0"),
-                    slot(Slot::Partials, Write, Channel),
+                    optional(Slot::Partials, Write, Channel, ""),
                     GRAD_INPUT,
+                    gradient_so_far(Slot::GradWeight, Channel),
+                    gradient_so_far(Slot::GradBias, Channel),
                     BIAS,
                     AFFINE,
                     RESIDUAL,
@@ -211,7 +219,9 @@ pub(crate) const fn slots(kernel: Kernel) -> &'static [SlotUse] {
                     STATISTICS_IN,
                     WEIGHT,
                     GRAD_OUTPUT,
-                    slot(Slot::Partials, Write, Item),
+                    PARTIAL_SUMS,
+                    gradient_so_far(Slot::GradWeight, Item),
+                    gradient_so_far(Slot::GradBias, Item),
                     BIAS,
                     AFFINE,
                     RESIDUAL,

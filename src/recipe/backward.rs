@@ -121,14 +121,39 @@ impl<'a> Builder<'a> {
     }
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     /// Weight and bias gradients alone, from sums over the channels, or over groups of one channel each.
     fn parameters(&mut self, view: View) -> Result<()> {
-        if self.wanted.parameters() {
-            let partials = self.sums_in_parts(view)?;
-            self.merge_parameters(partials);
+        if !self.wanted.parameters() {
+            return Ok(());
         }
+        if view == View::Channels {
+            let jobs = self.parts(view)?;
+            if jobs.jobs.iter().all(|job| job.parts == 1)
+                && self.writes_gradients(&jobs, Kernel::GradientSums, Slots::default())
+            {
+                return Ok(());
+            }
+        }
+        let partials = self.sums_in_parts(view)?;
+        self.merge_parameters(partials);
         Ok(())
+    }
+
+    /// Has the launches write the gradients of weight and bias, as there is one sum of each channel and slice, if that is not a binding too many.
+    fn writes_gradients(&mut self, jobs: &Jobs<'_>, kernel: Kernel, optional: Slots) -> bool {
+        // Each adds to those before, one after the other.
+        const MOST_SLICES: usize = 64;
+        let gradients = optional.union(self.wanted.parameter_slots());
+        let steps = self.steps(jobs, kernel, gradients);
+        let fit = steps
+            .iter()
+            .all(|step| source::fits(step.kernel, &step.variant));
+        let writes = fit && steps.len() <= MOST_SLICES;
+        if writes {
+            self.add(steps);
+        }
+        writes
     }
 
     /// Batch and instance norm: the sums of the groups give the gradients of weight and bias as well.
@@ -173,12 +198,15 @@ impl Builder<'_> {
             self.merge(self.problem.groups.items, partials, sums);
         }
         let jobs = Jobs::columns(self.problem, self.caps, (resident, true))?;
-        let partials = jobs.partials();
-        self.recipe.needs_partials(SUMS_BYTES, partials);
         let optional = Slots::default()
             .with_if(self.problem.weight, Slot::Weight)
             .with_if(!resident, Slot::Sums);
-        self.launch(&jobs, Kernel::GradColumns, optional);
+        if jobs.is_one_team() && self.writes_gradients(&jobs, Kernel::GradColumns, optional) {
+            return Ok(());
+        }
+        let partials = jobs.partials();
+        self.recipe.needs_partials(SUMS_BYTES, partials);
+        self.launch(&jobs, Kernel::GradColumns, optional.with(Slot::Partials));
         self.merge_parameters(partials);
         Ok(())
     }
@@ -302,8 +330,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Partial sums over the parts of each item; returns their number.
-    pub(super) fn sums_in_parts(&mut self, view: View) -> Result<u32> {
+    /// The parts of each item.
+    fn parts(&self, view: View) -> Result<Jobs<'a>> {
         let forced = self.forced == Some(Strategy::Split);
         // The sums of several columns are those of a group only with a weight that varies.
         let columns_are_groups = self.problem.groups.run_length == 1;
@@ -311,17 +339,24 @@ impl Builder<'_> {
             || view == View::Groups
                 && columns_are_groups
                 && strategy::by_rows(self.problem, self.caps);
-        let jobs = if by_rows {
-            Jobs::rows(self.problem, self.caps, ByRows::Sums)?
+        if by_rows {
+            Jobs::rows(self.problem, self.caps, ByRows::Sums)
         } else if view == View::Groups && strategy::hold_columns(self.problem, self.caps) {
-            Jobs::columns(self.problem, self.caps, (false, false))?
+            Jobs::columns(self.problem, self.caps, (false, false))
         } else {
-            Jobs::in_parts(self.problem, self.caps, view, forced)?
-        };
+            Jobs::in_parts(self.problem, self.caps, view, forced)
+        }
+    }
+
+    /// Partial sums over the parts of each item; returns their number.
+    pub(super) fn sums_in_parts(&mut self, view: View) -> Result<u32> {
+        let jobs = self.parts(view)?;
         self.recipe.needs_partials(SUMS_BYTES, jobs.partials());
         // The weight stands inside a sum only where it varies within a group.
         let weighted = view == View::Groups && !self.problem.groups.partner.is_constant();
-        let optional = Slots::default().with_if(weighted && self.problem.weight, Slot::Weight);
+        let optional = Slots::default()
+            .with(Slot::Partials)
+            .with_if(weighted && self.problem.weight, Slot::Weight);
         self.launch(&jobs, Kernel::GradientSums, optional);
         Ok(jobs.partials())
     }

@@ -240,6 +240,13 @@ impl<'a> Jobs<'a> {
         })
     }
 
+    /// Whether one team goes through all groups of a slice, and each slice has whole groups.
+    pub(super) fn is_one_team(&self) -> bool {
+        let whole = self.view.of(self.problem).elements();
+        let are_whole = self.jobs.iter().all(|job| job.walk.elements() == whole);
+        are_whole && self.parts as usize == self.jobs.len()
+    }
+
     /// Partial results: each part's of all items, or each team's of all channels.
     pub(super) fn partials(&self) -> u32 {
         let by_channel = self.jobs.iter().all(|job| job.by_channel);

@@ -72,6 +72,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         file!("lib/backward_alone"),
         file!("lib/backward_surrounded"),
     );
+    let summed = summed(variant);
     let [centering, evaluated] = of_normalize(variant);
     let running = match variant.optional.contains(Slot::RunningMean) {
         true => file!("lib/running_updated"),
@@ -153,6 +154,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             backward,
             file!("lib/affine_held"),
             file!("lib/columns"),
+            summed,
             file!("lib/column_sums"),
             file!("lib/sums_of_group"),
             file!("grad_columns"),
@@ -172,6 +174,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             backward,
             affine,
             file!("lib/gradient_columns"),
+            summed,
             file!("gradient_sums"),
         ],
         Kernel::GradientSums => vec![
@@ -182,6 +185,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             backward,
             file!("lib/gradient_lane"),
             file!("lib/reload_gradient"),
+            summed,
             file!("gradient_sums"),
         ],
         Kernel::PackAffine => vec![file!("pack_affine")],
@@ -219,6 +223,15 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
             file!("lib/sums_of_group"),
             file!("grad_input"),
         ],
+    }
+}
+
+/// Where the sums of a channel go.
+const fn summed(variant: &Variant) -> &'static str {
+    if variant.optional.contains(Slot::Partials) {
+        file!("lib/sums_to_partials")
+    } else {
+        file!("lib/sums_to_gradients")
     }
 }
 
@@ -273,6 +286,7 @@ fn rows(
         Kernel::GradientSums => files.extend([
             backward,
             file!("lib/columns"),
+            summed(variant),
             file!("lib/column_sums"),
             file!("rows/gradient_sums"),
         ]),

@@ -180,7 +180,7 @@ pub(super) fn accessors(
         Element::Channel if variant.partner_vector && variant.items_are_groups => {
             ("Value", "Value")
         }
-        Element::Channel if slot.access == Access::Write => ("f32", "f32"),
+        Element::Channel if slot.access != Access::Read => ("f32", "f32"),
         Element::Channel => ("f32", "Value"),
         Element::Item
             if matches!(slot.slot, Slot::Statistics | Slot::Sums) && variant.groups_differ() =>

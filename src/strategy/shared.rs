@@ -22,14 +22,25 @@ use crate::source::{Team, Tile};
 /// | group norm 16x128x32x32, forward | 66 | 47 |
 ///
 /// What one subgroup can keep is faster there: 78 and 70 for groups of 2,048, 60 and 64 when shared. Lanes that keep 64 vectors instead of 32 gain a
-/// point or two for twice the time to compile; subgroups whose vectors alternate run at 40 instead of 68. With AVX-512 it has not been measured.
+/// point or two for twice the time to compile; subgroups whose vectors alternate run at 40 instead of 68.
+///
+/// With AVX-512 backward alone is faster so, medians of three runs each:
+///
+/// | | shared | read twice |
+/// |---|---|---|
+/// | batch norm 32x64x56x56, forward and backward | 57, 76 | 62, 68 |
+/// | batch norm 64x256x14x14 | 34, 43 | 38, 42 |
+/// | batch norm 8x3x224x224 | 71, 78 | 60, 65 |
+/// | instance norm 8x64x128x128 | 69, 90 | 72, 73 |
+/// | group norm 16x128x32x32, forward | 62 | 72 |
 pub(crate) fn shared(problem: &Problem, load: Load, caps: &Caps) -> Option<(Tile, u32)> {
     let groups = &problem.groups;
     let layout = Layout::of(groups);
     let (size, most) = caps.subgroups?;
     let in_columns = in_fours(problem, caps).is_some() || layout.across || layout.apart;
-    let measured = caps.slow_loads && keeps_more(layout, caps) && size == most;
-    if !measured || in_columns || problem.lengths.is_some() {
+    let faster = caps.slow_loads || load == Load::Backward;
+    let possible = keeps_more(layout, caps) && size == most;
+    if !faster || !possible || in_columns || problem.lengths.is_some() {
         return None;
     }
     let vectors = layout.vectors(groups);
@@ -113,6 +124,7 @@ impl SharedRows {
 /// |---|---|---|
 /// | layer norm 64x65536 | 46 | 38 |
 /// | RMS norm 64x65536, one sum for each column | 53 | 38 |
+/// | the same two with AVX-512 | 56, 65 | 53, 58 |
 ///
 /// There is room for few sums, hence for few workgroups in a launch: one for each core, or long rows would leave some without work. How many rows there
 /// are decides nothing about how one is reduced.
@@ -122,10 +134,10 @@ pub(crate) fn shared_rows(problem: &Problem, bytes: u32, caps: &Caps) -> Option<
     let groups = &problem.groups;
     let layout = Layout::of(groups);
     let (size, most) = caps.subgroups?;
-    let measured = caps.slow_loads && keeps_more(layout, caps) && size == most;
+    let possible = keeps_more(layout, caps) && size == most;
     let rows = groups.runs == 1 && groups.same_partners() && problem.lengths.is_none();
     // An activation in so many places takes long to compile.
-    if !measured || !rows || problem.activation != Activation::None {
+    if !possible || !rows || problem.activation != Activation::None {
         return None;
     }
     let vectors = layout.vectors(groups);
@@ -141,11 +153,10 @@ pub(crate) fn shared_rows(problem: &Problem, bytes: u32, caps: &Caps) -> Option<
     let at_once = largest_power_of_two(groups.items / cores).min(MOST_ROWS);
     // 0.8 % of the tensor and 1 MiB.
     let room = problem.dtype.bytes(problem.elements.into()) / 125 + (1 << 20);
-    let workgroups = (room / sums) as u32 / cores * cores;
     Some(SharedRows {
         tile,
         held,
         at_once,
-        workgroups: workgroups.min(groups.items.div_ceil(at_once)),
+        workgroups: (room / sums) as u32 / cores * cores,
     })
 }

@@ -105,7 +105,10 @@ fn every_element_of_shared_rows_exactly_once() {
 }
 
 fn covers(norm: &Norm, problem: &Problem, shape: &[usize], recipe: &Recipe, caps: &Caps) {
-    let passes = recipe.steps.chunk_by(|a, b| a.kernel == b.kernel);
+    // Sums of channels that are gradients and those of groups follow each other.
+    let same =
+        |a: &Step, b: &Step| a.kernel == b.kernel && a.variant.optional == b.variant.optional;
+    let passes = recipe.steps.chunk_by(same);
     for steps in passes {
         for step in steps {
             within_limits(step, caps);

@@ -1,6 +1,6 @@
-//! What the ladder chooses on lavapipe for groups and rows that do not fit the registers of a subgroup.
+//! What the ladder chooses on lavapipe for groups and rows that do not fit the registers of a subgroup, and for channels of few elements.
 
-use wgpu_norm::kernel::Kernel;
+use wgpu_norm::kernel::{Kernel, Slot};
 use wgpu_norm::source::Team;
 use wgpu_norm::{
     Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm, Strategy,
@@ -34,13 +34,15 @@ fn shares(norm: impl Into<Norm>, shape: &[usize], caps: &Caps) -> [Option<(u32, 
     })
 }
 
-/// With fast loads, without words of 64 bits, with smaller workgroups, and a GPU.
-const fn others() -> [Caps; 4] {
+/// With AVX-512.
+const FAST_LOADS: Caps = Caps {
+    slow_loads: false,
+    ..LAVAPIPE
+};
+
+/// Without words of 64 bits, with smaller workgroups, and a GPU.
+const fn others() -> [Caps; 3] {
     [
-        Caps {
-            slow_loads: false,
-            ..LAVAPIPE
-        },
         Caps {
             shader_int64: false,
             ..LAVAPIPE
@@ -96,6 +98,8 @@ fn subgroups_share_what_is_too_long_for_one() {
     let plain = layer.weight(false).bias(false);
     assert_eq!(shares(plain, &[64, 8192], &LAVAPIPE), [Some((8, 32)); 2]);
 
+    // Backward alone where loads are fast.
+    assert_eq!(shares(batch, &images, &FAST_LOADS), [None, Some((98, 32))]);
     for other in others() {
         assert_eq!(shares(batch, &images, &other), [None, None]);
     }
@@ -144,6 +148,7 @@ fn subgroups_share_rows_that_are_too_long_for_one() {
     let shape = [512, 32_768];
     let rms = |caps: &Caps| shares_rows(norm(), &shape, caps);
     assert_eq!(rms(&LAVAPIPE), Some([64, 16, 4, 6, 22]));
+    assert_eq!(rms(&FAST_LOADS), rms(&LAVAPIPE));
 
     // Nor where cores would have no work, nor with an activation.
     let many_cores = Caps {
@@ -155,4 +160,36 @@ fn subgroups_share_rows_that_are_too_long_for_one() {
     }
     let activated = Norm::from(norm()).with_activation(Activation::Relu);
     assert_eq!(shares_rows(activated, &shape, &LAVAPIPE), None);
+}
+
+#[test]
+fn one_sum_of_each_channel_and_slice_is_its_gradient() {
+    let gpu = Caps {
+        max_binding_size: 128 << 20,
+        ..Caps::WEBGPU
+    };
+    let shape = [64, 1 << 20];
+    for caps in [LAVAPIPE, gpu] {
+        for max_binding_size in [128 << 20, 1 << 30] {
+            let caps = Caps {
+                max_binding_size,
+                ..caps
+            };
+            let norm = LayerNorm::new(&[1 << 20]).into();
+            let recipe = recipe(&norm, &shape, &caps, all_gradients(DType::F32)).unwrap();
+            let writes = recipe.steps.iter().filter(|step| {
+                let optional = step.variant.optional;
+                optional.contains(Slot::GradWeight) && optional.contains(Slot::GradBias)
+            });
+            // Three slices begin at multiples of a row, or there is one.
+            let slices = if max_binding_size == 128 << 20 { 3 } else { 1 };
+            let first_partials: Vec<u32> = writes.map(|step| step.params.first_partial).collect();
+            assert_eq!(first_partials.len(), slices, "{recipe:#?}");
+            let (first, others) = first_partials.split_first().unwrap();
+            assert_eq!(*first, 0);
+            assert!(others.iter().all(|&partial| partial != 0));
+            let bytes = recipe.partials_bytes + recipe.sums_bytes + recipe.merged_bytes;
+            assert!(bytes <= 1 << 20, "{recipe:#?}");
+        }
+    }
 }
