@@ -24,7 +24,7 @@
 //! `host/{plan, finished, layer}/{pass}/{norm}/{shape}` is the processor time of recording.
 //!
 //! In the end comes a summary, on the terminal and as `summary.csv` and `summary.svg` in `target/criterion`: from the medians
-//! of this run. It also says what the first use of a plan costs, the compilation; drivers keep compiled shaders on disk
+//! of this run. It also says what the first use of a plan costs, the compilation, with `host` also after a warm-up; drivers keep compiled shaders on disk
 //! (Mesa's does not with `MESA_SHADER_CACHE_DISABLE=true`).
 //!
 //! `cargo test` runs each case once, untimed, with a sixteenth of the batch, and writes nothing.
@@ -74,7 +74,7 @@ fn main() -> Result<()> {
     let recorded = [&problems[0], &problems[6]].map(Clone::clone);
     let beside = RefCell::default();
     for problem in &recorded {
-        host::measure(&mut criterion, &machine, problem);
+        host::measure(&mut criterion, &machine, problem, &beside);
     }
     for problem in &problems {
         for passes in problem.passes().chunk_by(|a, b| a.mode() == b.mode()) {

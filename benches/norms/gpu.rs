@@ -70,6 +70,14 @@ pub(crate) struct FirstUse {
     pub(crate) pipelines: usize,
     pub(crate) first: Duration,
     pub(crate) second: Duration,
+    pub(crate) warmed_up: Option<WarmedUp>,
+}
+
+/// A warm-up, and the first use after it.
+#[derive(Debug, Clone)]
+pub(crate) struct WarmedUp {
+    pub(crate) warm_up: Duration,
+    pub(crate) first: Duration,
 }
 
 impl Gpu {
@@ -172,12 +180,22 @@ impl Gpu {
         results
     }
 
-    fn first_use(&self, problem: &Problem, case: &Case) -> Result<FirstUse> {
-        let use_once = || -> Result<Duration> {
-            let start = Instant::now();
-            self.run_once(case, 0)?;
-            Ok(start.elapsed())
-        };
+    fn use_once(&self, case: &Case) -> Result<Duration> {
+        let start = Instant::now();
+        self.run_once(case, 0)?;
+        Ok(start.elapsed())
+    }
+
+    pub(crate) fn warmed_up(&self, case: &Case) -> Result<WarmedUp> {
+        let start = Instant::now();
+        self.sets[0].plan.warm_up()?;
+        Ok(WarmedUp {
+            warm_up: start.elapsed(),
+            first: self.use_once(case)?,
+        })
+    }
+
+    pub(crate) fn first_use(&self, problem: &Problem, case: &Case) -> Result<FirstUse> {
         Ok(FirstUse {
             name: case.norm.name(),
             mode: if case.mode.batch_statistics {
@@ -186,9 +204,10 @@ impl Gpu {
                 "eval"
             },
             shape: problem.size_name(),
-            first: use_once()?,
-            second: use_once()?,
+            first: self.use_once(case)?,
+            second: self.use_once(case)?,
             pipelines: self.layer.context().pipeline_count(),
+            warmed_up: None,
         })
     }
 

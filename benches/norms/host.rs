@@ -4,14 +4,15 @@
 //! - `host/finished`: these between the making of the encoder and its `finish`, where wgpu validates and writes the commands
 //! - `host/layer`: the calls of [`wgpu_norm::Layer`], which allocate their results
 
-use std::cell::LazyCell;
+use std::cell::{LazyCell, RefCell};
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use wgpu_norm::{Mode, wgpu};
 
 use super::cases::{Pass, Problem, shape_name};
-use super::gpu::Gpu;
+use super::gpu::{FirstUse, Gpu};
 use super::machine::Machine;
+use super::summary::Beside;
 use crate::{Result, done};
 
 /// The passes recorded together, and their name.
@@ -30,8 +31,17 @@ pub(crate) fn names(problem: &Problem) -> Vec<(&'static str, &'static str, Strin
     LEVELS.into_iter().flat_map(of).collect()
 }
 
-pub(crate) fn measure(criterion: &mut Criterion, machine: &Machine, problem: &Problem) {
-    let gpu = LazyCell::new(|| done("host", warm(machine, problem)));
+pub(crate) fn measure(
+    criterion: &mut Criterion,
+    machine: &Machine,
+    problem: &Problem,
+    beside: &RefCell<Beside>,
+) {
+    let gpu = LazyCell::new(|| {
+        let (gpu, first_use) = done("host", warm(machine, problem));
+        beside.borrow_mut().first_uses.push(first_use);
+        gpu
+    });
     for ((level, passes, name), (_, recorded)) in
         names(problem).into_iter().zip(RECORDED.iter().cycle())
     {
@@ -65,12 +75,17 @@ pub(crate) fn measure(criterion: &mut Criterion, machine: &Machine, problem: &Pr
     }
 }
 
-/// After a forward and a backward pass.
-fn warm(machine: &Machine, problem: &Problem) -> Result<Gpu> {
+/// After a forward and a backward pass, and what these took with and without a warm-up before.
+fn warm(machine: &Machine, problem: &Problem) -> Result<(Gpu, FirstUse)> {
     let case = problem.case(Mode::TRAINING)?;
+    let warmed_up = Gpu::new(&machine.context, problem, &case, 1)?.warmed_up(&case)?;
     let gpu = Gpu::new(&machine.context, problem, &case, 1)?;
-    gpu.run_once(&case, 0)?;
-    Ok(gpu)
+    let first_use = gpu.first_use(problem, &case)?;
+    let with_warm_up = FirstUse {
+        warmed_up: Some(warmed_up),
+        ..first_use
+    };
+    Ok((gpu, with_warm_up))
 }
 
 fn plan(gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, passes: &[Pass]) -> Result<()> {

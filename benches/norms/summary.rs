@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::cases::{Pass, Problem};
 use super::gpu::FirstUse;
@@ -213,18 +213,26 @@ fn print_first_uses(first_uses: &[FirstUse]) {
         "\nfirst use of a plan: recorded, compiled, submitted and waited for; the second for comparison"
     );
     println!(
-        "{:13} {:8} {:>28} {:>9} {:>9} {:>9}",
-        "op", "mode", "shape", "pipelines", "1st ms", "2nd ms"
+        "{:13} {:8} {:>28} {:>9} {:>9} {:>9} {:>10} {:>9}",
+        "op", "mode", "shape", "pipelines", "1st ms", "2nd ms", "warm-up ms", "then 1st"
     );
     for first_use in first_uses {
+        let ms = |time: Option<Duration>| {
+            time.map_or_else(String::new, |time| {
+                format!("{:.1}", time.as_secs_f64() * 1e3)
+            })
+        };
+        let warmed_up = first_use.warmed_up.as_ref();
         println!(
-            "{:13} {:8} {:>28} {:>9} {:>9.1} {:>9.1}",
+            "{:13} {:8} {:>28} {:>9} {:>9} {:>9} {:>10} {:>9}",
             first_use.name,
             first_use.mode,
             first_use.shape,
             first_use.pipelines,
-            first_use.first.as_secs_f64() * 1e3,
-            first_use.second.as_secs_f64() * 1e3,
+            ms(Some(first_use.first)),
+            ms(Some(first_use.second)),
+            ms(warmed_up.map(|warmed_up| warmed_up.warm_up)),
+            ms(warmed_up.map(|warmed_up| warmed_up.first)),
         );
     }
 }
