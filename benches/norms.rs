@@ -12,7 +12,7 @@
 //!
 //! `gpu` and `copy` are device time by timestamps where the device has them, `cpu` is time on the clock. Throughput counts
 //! the least bytes: input and output, and `grad_output` in the backward pass. Values are random, and several sets of buffers
-//! take turns, which together have twice the bytes of the processor's last-level cache, or 256 MiB on a real GPU: no run
+//! take turns, which together have twice the bytes of the processor's last-level cache or 64 MiB more, or 256 MiB on a real GPU: no run
 //! finds its data in a cache. Each case is compared with the f64 reference before it is timed. Real GPUs get large shapes too.
 //!
 //! Where the elements of a group do not lie beside each other (`channels_last`, and layer norm with `channels_first`), a norm whose

@@ -36,7 +36,7 @@ struct Kernel {
 }
 
 impl Copy {
-    /// `bytes` are those read and written together. The variant that is the fastest here.
+    /// `bytes` are those read and written together. The variant that is the fastest here, found once for as many bytes.
     pub(crate) fn tuned(machine: &Machine, bytes: u64) -> Result<Self> {
         let (context, timer) = (&machine.context, &machine.timer);
         let sets = machine.gpu_sets(bytes);
@@ -51,7 +51,7 @@ impl Copy {
         let has_u64 = features.contains(wgpu::Features::SHADER_INT64);
         let vectors = VECTORS[..1 + usize::from(has_u64)].iter();
         let variants = vectors.flat_map(|vector| VARIANTS.map(|variant| (*vector, variant)));
-        let variants = variants.map(|(vector, variant)| {
+        let mut variants = variants.map(|(vector, variant)| {
             let kernel = Kernel::new(context, vector, variant, elements as u32 / 4);
             let bindings = pairs.iter();
             let bindings = bindings.map(|(from, to)| kernel.bind(context, [from, to, &turns]));
@@ -61,7 +61,16 @@ impl Copy {
                 kernel: kernel.clone(),
             }
         });
-        let fastest = fastest(variants.collect(), timer)?;
+        let mut known = machine.fastest_copies.borrow_mut();
+        let fastest = match known.get(&bytes) {
+            Some(&fastest) => variants.nth(fastest),
+            None => {
+                let (fastest, copy) = fastest(variants.collect(), timer)?;
+                known.insert(bytes, fastest);
+                Some(copy)
+            }
+        };
+        let fastest = fastest.ok_or("there are no variants")?;
         for (_, to) in &pairs {
             to.write(&vec![f32::NAN; elements])?;
         }
@@ -89,18 +98,19 @@ impl Copy {
     }
 }
 
-fn fastest(variants: Vec<Copy>, timer: &Timer) -> Result<Copy> {
-    let timed = variants.into_iter().map(|copy| (copy, Duration::MAX));
-    let mut timed: Vec<(Copy, Duration)> = timed.collect();
+/// The fastest, and which it is.
+fn fastest(variants: Vec<Copy>, timer: &Timer) -> Result<(usize, Copy)> {
+    let timed = variants.into_iter().enumerate();
+    let mut timed: Vec<_> = timed.map(|copy| (copy, Duration::MAX)).collect();
     for _ in 0..ROUNDS {
-        for (copy, time) in &mut timed {
+        for ((_, copy), time) in &mut timed {
             *time = copy.time(timer, copy.bindings.len() as u64)?.min(*time);
         }
         timed.sort_by_key(|(_, time)| *time);
         timed.truncate(timed.len().div_ceil(2));
     }
-    let (copy, _) = timed.into_iter().next().ok_or("there are no variants")?;
-    Ok(copy)
+    let (fastest, _) = timed.into_iter().next().ok_or("there are no variants")?;
+    Ok(fastest)
 }
 
 impl Kernel {
