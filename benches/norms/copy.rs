@@ -16,9 +16,6 @@ const VARIANTS: [(u32, u32); 5] = [(8, 1024), (64, 256), (256, 256), (256, 1024)
 /// The types of the vectors. Lavapipe loads number by number, of 64 bits as fast as of 32.
 const VECTORS: [&str; 2] = ["vec4<f32>", "vec2<u64>"];
 
-/// Rounds in which the variants take turns, over all buffers each time; the faster half of them goes on to the next, by the shortest time of each.
-const ROUNDS: usize = 4;
-
 /// A kernel that copies half of some number of bytes, hence moves that number.
 #[derive(Debug)]
 pub(crate) struct Copy {
@@ -51,26 +48,24 @@ impl Copy {
         let has_u64 = features.contains(wgpu::Features::SHADER_INT64);
         let vectors = VECTORS[..1 + usize::from(has_u64)].iter();
         let variants = vectors.flat_map(|vector| VARIANTS.map(|variant| (*vector, variant)));
-        let mut variants = variants.map(|(vector, variant)| {
+        let mut known = machine.fastest_copies.borrow_mut();
+        let found = known.get(&bytes).copied();
+        let possible = variants
+            .enumerate()
+            .filter(|(number, _)| found.is_none_or(|found| found == *number));
+        let copies = possible.map(|(number, (vector, variant))| {
             let kernel = Kernel::new(context, vector, variant, elements as u32 / 4);
             let bindings = pairs.iter();
             let bindings = bindings.map(|(from, to)| kernel.bind(context, [from, to, &turns]));
-            Self {
+            let copy = Self {
                 bindings: bindings.collect(),
                 turn: Cell::default(),
                 kernel: kernel.clone(),
-            }
+            };
+            (number, copy)
         });
-        let mut known = machine.fastest_copies.borrow_mut();
-        let fastest = match known.get(&bytes) {
-            Some(&fastest) => variants.nth(fastest),
-            None => {
-                let (fastest, copy) = fastest(variants.collect(), timer)?;
-                known.insert(bytes, fastest);
-                Some(copy)
-            }
-        };
-        let fastest = fastest.ok_or("there are no variants")?;
+        let (number, fastest) = fastest(copies.collect(), timer)?;
+        known.insert(bytes, number);
         for (_, to) in &pairs {
             to.write(&vec![f32::NAN; elements])?;
         }
@@ -98,11 +93,11 @@ impl Copy {
     }
 }
 
-/// The fastest, and which it is.
-fn fastest(variants: Vec<Copy>, timer: &Timer) -> Result<(usize, Copy)> {
-    let timed = variants.into_iter().enumerate();
+/// Of numbered copies the fastest. They take turns, over all buffers each time; by the shortest time of each, the faster half goes on, until one is left.
+fn fastest(copies: Vec<(usize, Copy)>, timer: &Timer) -> Result<(usize, Copy)> {
+    let timed = copies.into_iter();
     let mut timed: Vec<_> = timed.map(|copy| (copy, Duration::MAX)).collect();
-    for _ in 0..ROUNDS {
+    while timed.len() > 1 {
         for ((_, copy), time) in &mut timed {
             *time = copy.time(timer, copy.bindings.len() as u64)?.min(*time);
         }

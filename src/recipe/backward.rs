@@ -119,41 +119,33 @@ impl<'a> Builder<'a> {
             recipe: Recipe::new(strategy),
         }
     }
-}
 
-impl<'a> Builder<'a> {
     /// Weight and bias gradients alone, from sums over the channels, or over groups of one channel each.
     fn parameters(&mut self, view: View) -> Result<()> {
         if !self.wanted.parameters() {
             return Ok(());
         }
-        if view == View::Channels {
-            let jobs = self.parts(view)?;
-            if jobs.jobs.iter().all(|job| job.parts == 1)
-                && self.writes_gradients(&jobs, Kernel::GradientSums, Slots::default())
-            {
-                return Ok(());
-            }
+        let jobs = self.parts(view)?;
+        if jobs.sum_channels_once()
+            && self.writes_gradients(&jobs, Kernel::GradientSums, Slots::default())
+        {
+            return Ok(());
         }
-        let partials = self.sums_in_parts(view)?;
-        self.merge_parameters(partials);
+        self.partial_sums(&jobs, view);
+        self.merge_parameters(jobs.partials());
         Ok(())
     }
 
-    /// Has the launches write the gradients of weight and bias, as there is one sum of each channel and slice, if that is not a binding too many.
+    /// Has the launches write the gradients of weight and bias, if that is not a binding too many.
     fn writes_gradients(&mut self, jobs: &Jobs<'_>, kernel: Kernel, optional: Slots) -> bool {
-        // Each adds to those before, one after the other.
-        const MOST_SLICES: usize = 64;
         let gradients = optional.union(self.wanted.parameter_slots());
         let steps = self.steps(jobs, kernel, gradients);
-        let fit = steps
-            .iter()
-            .all(|step| source::fits(step.kernel, &step.variant));
-        let writes = fit && steps.len() <= MOST_SLICES;
-        if writes {
+        let fits = |step: &Step| source::fits(step.kernel, &step.variant);
+        let fit = steps.iter().all(fits);
+        if fit {
             self.add(steps);
         }
-        writes
+        fit
     }
 
     /// Batch and instance norm: the sums of the groups give the gradients of weight and bias as well.
@@ -201,7 +193,7 @@ impl<'a> Builder<'a> {
         let optional = Slots::default()
             .with_if(self.problem.weight, Slot::Weight)
             .with_if(!resident, Slot::Sums);
-        if jobs.is_one_team() && self.writes_gradients(&jobs, Kernel::GradColumns, optional) {
+        if jobs.sum_channels_once() && self.writes_gradients(&jobs, Kernel::GradColumns, optional) {
             return Ok(());
         }
         let partials = jobs.partials();
@@ -317,11 +309,9 @@ impl<'a> Builder<'a> {
             self.launch(&jobs, Kernel::GradInputGroups, weight);
             return Ok(());
         }
-        let with_parameters = weight.union(self.wanted.parameter_slots());
-        let steps = self.steps(&jobs, Kernel::GradInputGroups, with_parameters);
-        let fits = |step: &Step| source::fits(step.kernel, &step.variant);
-        if groups.items == channels.items && steps.iter().all(fits) {
-            self.add(steps);
+        if groups.items == channels.items
+            && self.writes_gradients(&jobs, Kernel::GradInputGroups, weight)
+        {
             return Ok(());
         }
         self.recipe.needs_partials(SUMS_BYTES, jobs.partials());
@@ -351,14 +341,18 @@ impl<'a> Builder<'a> {
     /// Partial sums over the parts of each item; returns their number.
     pub(super) fn sums_in_parts(&mut self, view: View) -> Result<u32> {
         let jobs = self.parts(view)?;
+        self.partial_sums(&jobs, view);
+        Ok(jobs.partials())
+    }
+
+    fn partial_sums(&mut self, jobs: &Jobs<'_>, view: View) {
         self.recipe.needs_partials(SUMS_BYTES, jobs.partials());
         // The weight stands inside a sum only where it varies within a group.
         let weighted = view == View::Groups && !self.problem.groups.partner.is_constant();
         let optional = Slots::default()
             .with(Slot::Partials)
             .with_if(weighted && self.problem.weight, Slot::Weight);
-        self.launch(&jobs, Kernel::GradientSums, optional);
-        Ok(jobs.partials())
+        self.launch(jobs, Kernel::GradientSums, optional);
     }
 
     fn launch(&mut self, jobs: &Jobs<'_>, kernel: Kernel, optional: Slots) {

@@ -240,11 +240,22 @@ impl<'a> Jobs<'a> {
         })
     }
 
-    /// Whether one team goes through all groups of a slice, and each slice has whole groups.
-    pub(super) fn is_one_team(&self) -> bool {
+    /// Whether there is one sum of each channel and slice: that of its only part, or of the one team that goes through all groups of the slice.
+    pub(super) fn sum_channels_once(&self) -> bool {
+        // Each is added to those before, one after the other.
+        const MOST_SLICES: usize = 64;
         let whole = self.view.of(self.problem).elements();
-        let are_whole = self.jobs.iter().all(|job| job.walk.elements() == whole);
-        are_whole && self.parts as usize == self.jobs.len()
+        let mut jobs = self.jobs.iter();
+        let once = match self.view {
+            View::Channels => jobs.all(|job| job.parts == 1),
+            // Sums of columns, which need not be channels.
+            View::Rows | View::Runs => false,
+            View::Groups | View::Fours => {
+                let of_all_channels = |job: &Job| job.by_channel && job.walk.elements() == whole;
+                self.parts as usize == self.jobs.len() && jobs.all(of_all_channels)
+            }
+        };
+        once && self.jobs.len() <= MOST_SLICES
     }
 
     /// Partial results: each part's of all items, or each team's of all channels.
