@@ -148,8 +148,11 @@ impl Walk {
     pub const fn by_rows(&self) -> Option<Self> {
         let columns = self.columns_per_block();
         let blocks = self.items * self.run_length / columns;
-        let neighbours = self.run_length == self.item_stride
-            && (self.run_length == 1 || self.partner.per_element == 1);
+        let p = self.partner;
+        let partners = self.run_length == 1
+            || p.per_element == 1
+            || p.is_constant() && p.multiplier == 1 && p.divisor == 1;
+        let neighbours = self.run_length == self.item_stride && partners;
         let without_gaps = columns == self.run_stride
             && (blocks == 1 || self.outer_stride == self.runs * self.run_stride);
         if !neighbours || !without_gaps {

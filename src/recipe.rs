@@ -25,6 +25,7 @@ use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
 use crate::source::{self, Slots, Variant};
 use crate::strategy::{self, Layout, Load, Strategy};
+use job::{Jobs, Partials};
 
 /// Partial results that a team merges at most in one launch.
 const MOST_MERGED: u32 = 16_384;
@@ -83,7 +84,12 @@ fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
             _ => Strategy::Split,
         });
     }
-    if strategy::by_rows(problem, caps) {
+    // Where loads are slow, groups that fit the registers are loaded once.
+    let by_rows = match strategy::short_runs(&problem.groups) {
+        true => !caps.slow_loads && Jobs::sums_by_rows(problem, caps),
+        false => strategy::by_rows(problem, caps),
+    };
+    if by_rows {
         let held = load == Load::Backward && strategy::holds_channels(problem, caps);
         return Ok(match held {
             true => Strategy::Resident,
@@ -227,74 +233,80 @@ impl Recipe {
             .max(u64::from(bytes) * u64::from(number));
     }
 
-    /// Merges `parts` partial statistics of each group, into `to`: in one launch, or in two where a lane of a single one would have
-    /// too many.
+    /// Merges the partial statistics of each group, into `to`: in one launch, or in two where a lane of a single one would have
+    /// too many. They are `packed` where each is that of four groups.
     fn merge_statistics(
         &mut self,
         problem: &Problem,
         caps: &Caps,
-        (parts, packed): (u32, bool),
+        (partials, packed): (Partials, bool),
         to: Slot,
     ) {
         let groups = problem.groups.items;
         let pack = if packed { 4 } else { 1 };
-        let step = |parts, part, to| {
+        let step = |partials: Partials, part, to| {
             let (kernel, to) = (Kernel::MergeStatistics, Slots::default().with(to));
-            let walk = small::partials(groups / pack, parts);
+            let walk = small::partials(groups, partials, pack);
             small::merge_step(problem, caps, kernel, (&walk, packed), part, to)
         };
-        if parts <= MOST_MERGED {
-            self.steps.push(step(parts, parts, to));
+        let of_group = partials.number / groups;
+        if of_group <= MOST_MERGED {
+            self.steps.push(step(partials, of_group, to));
             return;
         }
-        let (chunks, chunk) = strategy::parts(parts, MOST_MERGED);
+        let (chunks, chunk) = strategy::parts(of_group, MOST_MERGED);
         self.merged_bytes = self
             .merged_bytes
             .max(u64::from(STATISTICS_BYTES) * u64::from(groups * chunks));
-        self.steps.push(step(parts, chunk, Slot::Merged));
-        let mut last = step(chunks, chunks, to);
+        self.steps.push(step(partials, chunk, Slot::Merged));
+        let mut last = step(Partials::apart(groups * chunks), chunks, to);
         last.renamed = vec![(Slot::Partials, Slot::Merged)];
         self.steps.push(last);
     }
 
-    /// Merges `parts` pairs of sums of each of `items` items, which lie in `from` in planes `plane` numbers apart:
+    /// Merges pairs of partial sums of `items` items, which lie in `from` in planes `plane` numbers apart:
     /// in one launch, or in two where a lane of a single one would have too many.
     fn merge_sums(
         &mut self,
         problem: &Problem,
         caps: &Caps,
         from: (Slot, u32),
-        (items, parts): (u32, u32),
+        (items, partials): (u32, Partials),
         optional: Slots,
     ) {
-        let (mut from, mut parts) = (from, parts);
+        let (mut from, mut partials) = (from, partials);
         // A GPU's neighbouring lanes read neighbouring numbers at the full width of its memory.
-        let packed = caps.cpu && items.is_multiple_of(4) && problem.lengths.is_none();
+        let packed = caps.cpu
+            && items.is_multiple_of(4)
+            && partials.beside == 1
+            && problem.lengths.is_none();
         let pack = if packed { 4 } else { 1 };
-        let step = |parts, part, (slot, plane): (Slot, u32), to| {
-            let walk = small::partials(items / pack, parts);
+        let step = |partials, part, (slot, plane): (Slot, u32), to| {
+            let walk = small::partials(items, partials, pack);
             let kernel = Kernel::MergeSums;
             let mut step = small::merge_step(problem, caps, kernel, (&walk, packed), part, to);
             step.params.plane = plane / pack;
             step.renamed = vec![(Slot::Partials, slot)];
             step
         };
-        if parts > MOST_MERGED {
-            let (chunks, chunk) = strategy::parts(parts, MOST_MERGED);
-            let mut first = step(parts, chunk, from, Slots::default().with(Slot::Sums));
+        if partials.number / items > MOST_MERGED {
+            let (chunks, chunk) = strategy::parts(partials.number / items, MOST_MERGED);
+            let mut first = step(partials, chunk, from, Slots::default().with(Slot::Sums));
             first.renamed.push((Slot::Sums, Slot::Merged));
             self.steps.push(first);
             self.merged_bytes = self
                 .merged_bytes
                 .max(u64::from(SUMS_BYTES) * u64::from(items * chunks));
-            (from, parts) = ((Slot::Merged, items * chunks), chunks);
+            partials = Partials::apart(items * chunks);
+            from = (Slot::Merged, partials.number);
         }
         if optional.contains(Slot::Sums) {
             self.sums_bytes = self
                 .sums_bytes
                 .max(u64::from(SUMS_BYTES) * u64::from(items));
         }
-        self.steps.push(step(parts, parts, from, optional));
+        let of_item = partials.number / items;
+        self.steps.push(step(partials, of_item, from, optional));
     }
 
     /// Merges the sums of the `width` runs or columns of each group, `partials` in all, each with the weight of its channel, to the

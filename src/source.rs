@@ -128,6 +128,8 @@ pub struct Variant {
     pub affine_of_row: bool,
     /// Several vectors of neighbouring columns are one group.
     pub grouped_columns: bool,
+    /// ... all elements of which have one channel.
+    pub affine_of_group: bool,
     /// Columns of which a lane holds several vectors each.
     pub columns: u32,
     /// Items that a team takes at once; else one after the other.

@@ -3,12 +3,20 @@
 var<private> held_weight: array<Value, HELD>;
 var<private> held_bias: array<Value, HELD>;
 
+fn channel_held(cursor: Cursor) -> u32 {
+    if (AFFINE_OF_GROUP) {
+        return partner(cursor) / params.items_per_group;
+    }
+    return partner(cursor);
+}
+
 fn hold_affine(task: Task) {
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
         if (FULL || k < task.vectors) {
-            held_weight[k] = load_weight(partner(cursor));
-            held_bias[k] = load_bias(partner(cursor));
+            let channel = channel_held(cursor);
+            held_weight[k] = load_weight(channel);
+            held_bias[k] = load_bias(channel);
             cursor = advance(cursor);
         }
     }

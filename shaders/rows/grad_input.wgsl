@@ -2,7 +2,7 @@
 // With running statistics there are no sums.
 
 // A weight that all of a group share stands before its sums.
-const WEIGHT_IN_SUMS: bool = AFFINE_OF_ROW || GROUPED_COLUMNS;
+const WEIGHT_IN_SUMS: bool = AFFINE_OF_ROW || (GROUPED_COLUMNS && !AFFINE_OF_GROUP);
 
 var<private> held_scale: array<Value, HELD>;
 var<private> held_mean: array<Value, HELD>;
@@ -23,12 +23,12 @@ fn hold_sums(task: Task) {
     for (var k = 0u; k < HELD; k += 1u) {
         if (FULL || k < task.vectors) {
             let column = group_of_column(task, cursor);
-            held_scale[k] = held_centering[k].rstd;
+            held_scale[k] = Value(held_centering[k].rstd);
             if (!WEIGHT_IN_SUMS) {
                 held_scale[k] *= affine_again(k, cursor).weight;
             }
-            held_mean[k] = select(Item(), load_sums(column) / params.count, CENTERED);
-            held_mean_product[k] = load_sums(params.groups + column) / params.count;
+            held_mean[k] = Value(select(Item(), load_sums(column) / params.count, CENTERED));
+            held_mean_product[k] = Value(load_sums(params.groups + column) / params.count);
             cursor = advance(cursor);
         }
     }

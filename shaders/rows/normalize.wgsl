@@ -25,7 +25,8 @@ fn keep_columns(task: Task) {
     var cursor = cursor_at(task);
     for (var k = 0u; k < HELD; k += 1u) {
         if (FULL || k < task.vectors) {
-            keep_moments(group_of_column(task, cursor), task.row == 0u);
+            let first = !GROUPED_COLUMNS || partner(cursor) % params.items_per_group == 0u;
+            keep_moments(group_of_column(task, cursor), first && task.row == 0u);
             cursor = advance(cursor);
         }
     }

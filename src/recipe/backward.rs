@@ -3,7 +3,7 @@
 //! Gradients of weight and bias come first wherever they read what `grad_input` may overwrite.
 
 use super::columns::ByRows;
-use super::job::Jobs;
+use super::job::{Jobs, Partials};
 use super::view::View;
 use super::{Recipe, SUMS_BYTES, Step};
 use crate::activation::Activation;
@@ -197,7 +197,7 @@ impl<'a> Builder<'a> {
             return Ok(());
         }
         let partials = jobs.partials();
-        self.recipe.needs_partials(SUMS_BYTES, partials);
+        self.recipe.needs_partials(SUMS_BYTES, partials.number);
         self.launch(&jobs, Kernel::GradColumns, optional.with(Slot::Partials));
         self.merge_parameters(partials);
         Ok(())
@@ -206,14 +206,15 @@ impl<'a> Builder<'a> {
     /// Layer and RMS norm of rows that the subgroups of a workgroup share: all gradients in one pass over the tensor.
     fn all_from_shared_rows(&mut self, jobs: &Jobs<'_>) {
         self.recipe.strategy = Strategy::Resident;
-        self.recipe.needs_partials(SUMS_BYTES, jobs.partials());
+        let partials = jobs.partials();
+        self.recipe.needs_partials(SUMS_BYTES, partials.number);
         let weight = Slots::default().with_if(self.problem.weight, Slot::Weight);
         let mut steps = self.steps(jobs, Kernel::GradRows, weight);
         // One text for all launches.
         let full = steps.iter().all(|step| step.variant.full);
         steps.iter_mut().for_each(|step| step.variant.full = full);
         self.add(steps);
-        self.merge_parameters(jobs.partials());
+        self.merge_parameters(partials);
     }
 
     /// Whether groups consist of runs worth a walk of their own, with few enough partial sums for one launch to merge.
@@ -235,7 +236,7 @@ impl<'a> Builder<'a> {
         }
         let runs = self.problem.groups.runs;
         self.recipe
-            .merge_runs(self.problem, self.caps, partials, runs);
+            .merge_runs(self.problem, self.caps, partials.number, runs);
         self.grad_input(
             View::Runs,
             Slots::default().with(Slot::Input).with(Slot::Sums),
@@ -255,7 +256,7 @@ impl<'a> Builder<'a> {
         self.launch(&jobs, Kernel::GradInputChannels, optional);
         if parameters {
             self.recipe.needs_partials(SUMS_BYTES, partials);
-            self.merge_parameters(partials);
+            self.merge_parameters(Partials::apart(partials));
         }
         Ok(())
     }
@@ -279,7 +280,7 @@ impl<'a> Builder<'a> {
         }
         let width = self.problem.groups.run_length;
         self.recipe
-            .merge_runs(self.problem, self.caps, partials, width);
+            .merge_runs(self.problem, self.caps, partials.number, width);
         self.grad_input(
             View::Groups,
             Slots::default().with(Slot::Input).with(Slot::Sums),
@@ -314,22 +315,19 @@ impl<'a> Builder<'a> {
         {
             return Ok(());
         }
-        self.recipe.needs_partials(SUMS_BYTES, jobs.partials());
+        let partials = jobs.partials();
+        self.recipe.needs_partials(SUMS_BYTES, partials.number);
         self.launch(&jobs, Kernel::GradInputGroups, weight.with(Slot::Partials));
-        self.merge_parameters(groups.items);
+        self.merge_parameters(partials);
         Ok(())
     }
 
     /// The parts of each item.
     fn parts(&self, view: View) -> Result<Jobs<'a>> {
         let forced = self.forced == Some(Strategy::Split);
-        // The sums of several columns are those of a group only with a weight that varies.
-        let columns_are_groups = self.problem.groups.run_length == 1;
-        let by_rows = view == View::Rows
-            || view == View::Groups
-                && columns_are_groups
-                && strategy::by_rows(self.problem, self.caps);
-        if by_rows {
+        // The sums of several columns are those of a group only with its weight, if that varies.
+        let by_rows = || Jobs::sums_by_rows(self.problem, self.caps);
+        if view == View::Rows || view == View::Groups && by_rows() {
             Jobs::rows(self.problem, self.caps, ByRows::Sums)
         } else if view == View::Groups && strategy::hold_columns(self.problem, self.caps) {
             Jobs::columns(self.problem, self.caps, (false, false))
@@ -338,15 +336,16 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Partial sums over the parts of each item; returns their number.
-    pub(super) fn sums_in_parts(&mut self, view: View) -> Result<u32> {
+    /// Partial sums over the parts of each item.
+    pub(super) fn sums_in_parts(&mut self, view: View) -> Result<Partials> {
         let jobs = self.parts(view)?;
         self.partial_sums(&jobs, view);
         Ok(jobs.partials())
     }
 
     fn partial_sums(&mut self, jobs: &Jobs<'_>, view: View) {
-        self.recipe.needs_partials(SUMS_BYTES, jobs.partials());
+        self.recipe
+            .needs_partials(SUMS_BYTES, jobs.partials().number);
         // The weight stands inside a sum only where it varies within a group.
         let weighted = view == View::Groups && !self.problem.groups.partner.is_constant();
         let optional = Slots::default()
@@ -400,13 +399,13 @@ impl<'a> Builder<'a> {
     }
 
     /// All `partials`, merged to `items` pairs of sums.
-    pub(super) fn merge(&mut self, items: u32, partials: u32, optional: Slots) {
-        let (from, size) = ((Slot::Partials, partials), (items, partials / items));
+    pub(super) fn merge(&mut self, items: u32, partials: Partials, optional: Slots) {
+        let (from, size) = ((Slot::Partials, partials.number), (items, partials));
         self.recipe
             .merge_sums(self.problem, self.caps, from, size, optional);
     }
 
-    fn merge_parameters(&mut self, partials: u32) {
+    fn merge_parameters(&mut self, partials: Partials) {
         self.merge(
             self.problem.channels.items,
             partials,

@@ -2,7 +2,7 @@
 //!
 //! The gradient of the weight comes first: it reads what the others may overwrite.
 
-use super::job::Jobs;
+use super::job::{Jobs, Partials};
 use super::view::View;
 use super::{Recipe, SUMS_BYTES};
 use crate::caps::Caps;
@@ -49,11 +49,12 @@ impl Recipe {
             .with_if(sums, Slot::Sums);
         if weight {
             let jobs = Jobs::in_parts(problem, caps, View::Channels, false)?;
-            recipe.needs_partials(SUMS_BYTES / 2, jobs.partials());
+            recipe.needs_partials(SUMS_BYTES / 2, jobs.partials().number);
             let steps = jobs.steps(Kernel::DoubleGradWeight, read);
             recipe.steps.extend(steps);
             // One sum in the place of a pair, both of which lie in the one plane.
-            let (from, size) = ((Slot::Partials, 0), (problem.channels.items, jobs.parts));
+            let from = (Slot::Partials, 0);
+            let size = (problem.channels.items, jobs.partials());
             let to = Slots::default().with(Slot::GradWeight);
             recipe.merge_sums(problem, caps, from, size, to);
         }
@@ -75,7 +76,8 @@ impl Recipe {
     /// The sums of each group into [`Slot::Sums`]: all of them, or those without `grad_output`.
     fn double_sums(&mut self, problem: &Problem, caps: &Caps, all: bool) -> Result<()> {
         let jobs = Jobs::in_parts(problem, caps, View::Groups, false)?;
-        let bytes = u64::from(PAIRS * SUMS_BYTES) * u64::from(jobs.partials());
+        let partials = jobs.partials().number;
+        let bytes = u64::from(PAIRS * SUMS_BYTES) * u64::from(partials);
         // The shaders count in 32 bits.
         let allowed = caps.max_binding_size.min(u32::MAX.into());
         if bytes > allowed {
@@ -86,14 +88,14 @@ impl Recipe {
                 allowed,
             });
         }
-        self.needs_partials(PAIRS * SUMS_BYTES, jobs.partials());
+        self.needs_partials(PAIRS * SUMS_BYTES, partials);
         let inside = problem.weight && !problem.groups.partner.is_constant();
         let optional = Slots::default()
             .with_if(all, Slot::GradOutput)
             .with_if(all && inside, Slot::Weight);
         self.steps.extend(jobs.steps(Kernel::DoubleSums, optional));
-        let from = (Slot::Partials, PAIRS * jobs.partials());
-        let size = (PAIRS * problem.groups.items, jobs.parts);
+        let from = (Slot::Partials, PAIRS * partials);
+        let size = (PAIRS * problem.groups.items, Partials::apart(from.1));
         let to = Slots::default().with(Slot::Sums);
         self.merge_sums(problem, caps, from, size, to);
         Ok(())

@@ -1,7 +1,7 @@
 //! The launches of the forward pass.
 
 use super::columns::ByRows;
-use super::job::Jobs;
+use super::job::{Jobs, Partials};
 use super::small::{affine_slots, channel_step};
 use super::view::View;
 use super::{Recipe, STATISTICS_BYTES, Step, lengths};
@@ -84,16 +84,18 @@ pub(super) fn statistics(
     forced: Option<Strategy>,
     to: Slot,
 ) -> Result<()> {
-    let by_rows = problem.groups.run_length == 1 && strategy::by_rows(problem, caps);
+    let by_rows = Jobs::sums_by_rows(problem, caps);
     let jobs = if by_rows {
         Jobs::rows(problem, caps, ByRows::Statistics)?
     } else {
         Jobs::in_parts(problem, caps, View::Groups, forced.is_some())?
     };
-    recipe.needs_partials(STATISTICS_BYTES, jobs.partials());
+    let partials = jobs.partials();
+    recipe.needs_partials(STATISTICS_BYTES, partials.number);
     let sum = sum_slots(problem);
     recipe.steps.extend(jobs.steps(Kernel::Statistics, sum));
-    recipe.merge_statistics(problem, caps, (jobs.parts, by_rows), to);
+    let packed = by_rows && problem.groups.run_length == 1;
+    recipe.merge_statistics(problem, caps, (partials, packed), to);
     Ok(())
 }
 
@@ -173,7 +175,8 @@ pub(super) fn update_running(
         Slot::Statistics
     } else {
         let sums = Slots::default().with(Slot::Sums);
-        let (from, size) = ((Slot::Statistics, planes), (channels, samples));
+        let from = (Slot::Statistics, planes);
+        let size = (channels, Partials::apart(groups));
         recipe.merge_sums(problem, caps, from, size, sums);
         step.params.plane = channels;
         Slot::Sums

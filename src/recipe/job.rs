@@ -87,6 +87,22 @@ pub(super) struct Blocks {
     pub(super) rows: u32,
 }
 
+/// Partial results of a launch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Partials {
+    /// Their number.
+    pub(super) number: u32,
+    /// As many neighbours are those of one part of a group.
+    pub(super) beside: u32,
+}
+
+impl Partials {
+    /// One of each part of a group.
+    pub(super) const fn apart(number: u32) -> Self {
+        Self { number, beside: 1 }
+    }
+}
+
 /// The walk over the whole tensor: one kernel, launched for each slice.
 #[derive(Debug, Clone)]
 pub(super) struct Jobs<'a> {
@@ -259,16 +275,29 @@ impl<'a> Jobs<'a> {
     }
 
     /// Partial results: each part's of all items, or each team's of all channels.
-    pub(super) fn partials(&self) -> u32 {
+    pub(super) fn partials(&self) -> Partials {
         let by_channel = self.jobs.iter().all(|job| job.by_channel);
         let groups = &self.problem.groups;
-        let items = match self.view {
-            View::Rows => groups.items * groups.run_length,
-            _ if by_channel => self.problem.channels.items,
-            View::Fours => groups.items,
-            view => view.of(self.problem).items,
+        let (items, beside) = match self.view {
+            View::Rows if self.affine_of_group() => {
+                let vectors = groups.run_length / self.jobs[0].layout.vector;
+                (groups.items * vectors, vectors)
+            }
+            View::Rows => (groups.items * groups.run_length, 1),
+            _ if by_channel => (self.problem.channels.items, 1),
+            View::Fours => (groups.items, 1),
+            view => (view.of(self.problem).items, 1),
         };
-        items * self.parts
+        Partials {
+            number: items * self.parts,
+            beside,
+        }
+    }
+
+    /// Whether items are rows, and groups several columns of one channel.
+    const fn affine_of_group(&self) -> bool {
+        let groups = &self.problem.groups;
+        matches!(self.view, View::Rows) && groups.run_length > 1 && groups.partner.is_constant()
     }
 
     /// The launches of `kernel`.
@@ -310,6 +339,7 @@ impl<'a> Jobs<'a> {
         // Partners of a walk over channels.
         let groups_differ = self.view == View::Channels;
         let affine_of_row = by_rows && groups.partner.per_run != 0;
+        let affine_of_group = self.affine_of_group();
         let params = Params {
             chunk: job.chunk,
             parts: job.parts,
@@ -341,11 +371,12 @@ impl<'a> Jobs<'a> {
             variant: Variant {
                 tile: job.tile,
                 vector: layout.vector,
-                packed: by_rows || fours,
+                packed: by_rows && !affine_of_group || fours,
                 by_rows,
                 row_blocks: by_rows && (all_items > params.partner_modulus || affine_of_row),
                 affine_of_row,
                 grouped_columns,
+                affine_of_group,
                 columns: job.columns,
                 at_once: if job.at_once { job.chunk } else { 1 },
                 held: job.held,
@@ -359,7 +390,7 @@ impl<'a> Jobs<'a> {
                 runs_share_partners: p.runs_per_partner > 1,
                 hold_affine: job.hold_affine,
                 loads_once: strategy::loads_once(job.tile, self.caps),
-                partner_vector: partner_vector && !affine_of_row,
+                partner_vector: partner_vector && !affine_of_row && !affine_of_group,
                 partner_constant: p.is_constant()
                     || matches!(job.tile.team, Team::Subgroups { .. }) && !job.at_once
                     || fours && p.per_run == 0

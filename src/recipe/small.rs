@@ -1,6 +1,7 @@
 //! The launches that walk no tensor: one merges partial results, one has a lane per channel.
 
 use super::Step;
+use super::job::Partials;
 use super::params::{common_params, walk_params};
 use crate::activation::Activation;
 use crate::caps::Caps;
@@ -10,17 +11,20 @@ use crate::params::Params;
 use crate::source::{Positions, Slots, Storage, Team, Tile, Variant};
 use crate::strategy::{self, Layout, Load};
 
-/// What a launch merges: partial results in planes of a number per item, one plane per part.
-pub(super) const fn partials(items: u32, parts: u32) -> Walk {
+/// What a launch merges: partial results in planes of as many neighbours per item, one plane per part, in vectors of one each of `pack` items.
+pub(super) const fn partials(items: u32, partials: Partials, pack: u32) -> Walk {
+    let Partials { number, beside } = partials;
+    let parts = number / items / beside;
+    let items = items / pack;
     Walk {
         items,
         first_item: 0,
         items_per_outer: items,
         outer_stride: 0,
-        item_stride: 1,
+        item_stride: beside,
         runs: parts,
-        run_length: 1,
-        run_stride: items,
+        run_length: beside,
+        run_stride: items * beside,
         partner: Partner {
             first: 0,
             multiplier: 1,
@@ -123,6 +127,7 @@ const fn plain_variant(problem: &Problem, tile: Tile, optional: Slots) -> Varian
         row_blocks: false,
         affine_of_row: false,
         grouped_columns: false,
+        affine_of_group: false,
         columns: 1,
         at_once: 1,
         held: 16,

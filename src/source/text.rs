@@ -100,6 +100,7 @@ pub(super) fn constants(variant: &Variant) -> String {
         ("ROW_BLOCKS", variant.row_blocks),
         ("AFFINE_OF_ROW", variant.affine_of_row),
         ("GROUPED_COLUMNS", variant.grouped_columns),
+        ("AFFINE_OF_GROUP", variant.affine_of_group),
         ("FULL", variant.full),
         ("ONE_RUN", variant.one_run),
         ("RUNS_OF_ONE", variant.runs_of_one),
@@ -135,7 +136,7 @@ pub(super) fn constants(variant: &Variant) -> String {
     // What each element of a vector adds to its partner: four in one vector, or one for all.
     let sum = "(v.x + v.y) + (v.z + v.w)";
     let [of_partner, summed] =
-        match variant.vector == 1 || variant.partner_vector || variant.by_rows {
+        match variant.vector == 1 || variant.partner_vector || variant.by_rows && variant.packed {
             true => ["Value", "v"],
             false => ["f32", sum],
         };
@@ -188,7 +189,11 @@ pub(super) fn accessors(
             ("Value", "Value")
         }
         // One group for all elements of a vector of columns.
-        Element::Item if variant.grouped_columns && slot.access != Access::Write => ("f32", "Item"),
+        Element::Item
+            if variant.grouped_columns && variant.packed && slot.access != Access::Write =>
+        {
+            ("f32", "Item")
+        }
         Element::Item => ("Item", "Item"),
         Element::F32 => ("f32", "f32"),
         Element::Partial => ("Partial", "Partial"),

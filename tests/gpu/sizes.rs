@@ -115,6 +115,54 @@ fn groups_of_a_whole_workgroup() {
     }
 }
 
+/// Images of few points, which software devices walk row by row whatever the speed of their loads: evaluation always, training where loads are fast or if split.
+#[test]
+fn small_images() {
+    let own = context();
+    let fast_loads = Caps {
+        slow_loads: false,
+        ..*own.caps()
+    };
+    let contexts = [own, &own.with_caps(fast_loads).unwrap()];
+    let batch = |channels| BatchNorm::new(channels);
+    let cases: [(Norm, &[usize]); 8] = [
+        (batch(24).into(), &[16, 24, 14, 14]),
+        // Pieces of a row that differ, a vector to a channel, chunks of rows, and the longest run.
+        (batch(517).into(), &[33, 517, 4, 4]),
+        (batch(5000).into(), &[8, 5000, 2, 2]),
+        (batch(16).into(), &[2100, 16, 4]),
+        (batch(3).into(), &[9, 3, 16, 32]),
+        (batch(12).weight(false).into(), &[70, 12, 6, 6]),
+        (batch(12).virtual_batch_size(Some(10)).into(), &[40, 12, 8]),
+        (
+            batch(12).virtual_batch_size(Some(33)).momentum(None).into(),
+            &[99, 12, 5, 4],
+        ),
+    ];
+    for context in contexts {
+        let device = format!("slow_loads {}", context.caps().slow_loads);
+        for (norm, shape) in &cases {
+            for mode in modes(norm) {
+                let case = Case::random(norm, mode, shape, 9).unwrap();
+                check(&device, context, &case.clone().offset(50.0));
+                let split = Case {
+                    strategy: Some(Strategy::Split),
+                    ..case
+                };
+                check(&device, context, &split);
+            }
+        }
+        let norm = Norm::from(batch(24)).with_activation(Activation::Silu);
+        for mode in modes(&norm) {
+            let surrounded = Case::random(&norm, mode, &[16, 24, 6, 6], 10).unwrap();
+            check(&device, context, &surrounded.clone().with_residual());
+            for dtype in [DType::F16, DType::BF16] {
+                check(&device, context, &surrounded.clone().with_dtype(dtype));
+            }
+        }
+    }
+}
+
 /// Groups of which a lane keeps more vectors than else, so that a workgroup of a software device can share them.
 #[test]
 fn groups_that_fill_a_workgroup() {

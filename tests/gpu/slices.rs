@@ -20,7 +20,7 @@ fn with_bindings(context: &Context, bytes: u64) -> Context {
 /// Slices of some samples, of one sample, of some channels of a sample; of odd sizes too, whose bindings cannot begin where they do.
 #[test]
 fn every_norm_in_slices() {
-    let cases: [(Norm, &[usize], u64); 18] = [
+    let cases: [(Norm, &[usize], u64); 20] = [
         (BatchNorm::new(6).into(), &[40, 6, 35], 8192),
         (BatchNorm::new(6).momentum(None).into(), &[300, 6], 2048),
         (BatchNorm::new(8).into(), &[3, 8, 20, 20], 4096),
@@ -83,6 +83,13 @@ fn every_norm_in_slices() {
             BatchNorm::new(6).virtual_batch_size(Some(5)).into(),
             &[20, 6, 35],
             8192,
+        ),
+        // Small images: some samples of a virtual batch, or of all.
+        (BatchNorm::new(6).into(), &[100, 6, 6, 6], 16_384),
+        (
+            BatchNorm::new(6).virtual_batch_size(Some(20)).into(),
+            &[60, 6, 6, 6],
+            16_384,
         ),
     ];
     let devices = own_devices();

@@ -155,6 +155,11 @@ fn walks_all(norm: &Norm, shape: &[usize], problem: &Problem, steps: &[Step], ca
                     4 * (found.group * step.params.partner_modulus + found.partner),
                     found.row,
                 ],
+                variant if variant.affine_of_group => {
+                    let p = &step.params;
+                    let group = found.group * p.partner_modulus + found.partner;
+                    [group / p.items_per_group, found.partner / p.items_per_group]
+                }
                 variant if variant.grouped_columns => [
                     (found.group * step.params.partner_modulus + found.partner)
                         / step.params.items_per_group,

@@ -3,7 +3,8 @@
 use wgpu_norm::kernel::{Kernel, Slot};
 use wgpu_norm::source::Team;
 use wgpu_norm::{
-    Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm, Strategy,
+    Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm,
+    Strategy,
 };
 
 use crate::problems::{LAVAPIPE, Pick, all_gradients, recipe};
@@ -103,6 +104,49 @@ fn subgroups_share_what_is_too_long_for_one() {
     for other in others() {
         assert_eq!(shares(batch, &images, &other), [None, None]);
     }
+}
+
+/// The kernels of the passes of batch norm in a mode that walk the tensor row by row.
+fn by_rows(shape: &[usize], mode: Mode, caps: &Caps) -> Vec<Kernel> {
+    let norm = BatchNorm::new(shape[1]).into();
+    let backward = Pick {
+        mode,
+        ..all_gradients(DType::F32)
+    };
+    let forward = Pick {
+        wanted: None,
+        ..backward
+    };
+    let recipes = [forward, backward].map(|pick| recipe(&norm, shape, caps, pick).unwrap());
+    let steps = recipes.iter().flat_map(|recipe| &recipe.steps);
+    let rows = steps.filter(|step| step.variant.by_rows);
+    rows.map(|step| step.kernel).collect()
+}
+
+#[test]
+fn small_images_are_walked_row_by_row() {
+    use Kernel::{GradInput, GradientSums, Normalize, Statistics};
+    let images = [64, 256, 14, 14];
+    let training = |shape: &[usize], caps| by_rows(shape, Mode::TRAINING, caps);
+    let both_passes = [Statistics, Normalize, GradientSums, GradInput];
+    assert_eq!(training(&images, &FAST_LOADS), both_passes);
+    // Where loads are slow they are kept by the subgroups of a workgroup.
+    assert_eq!(training(&images, &LAVAPIPE), []);
+    let evaluation = [Normalize, GradientSums, GradInput];
+    for caps in [LAVAPIPE, FAST_LOADS] {
+        assert_eq!(by_rows(&images, Mode::EVAL, &caps), evaluation);
+        // Few images, large ones, and those whose channels do not begin at multiples of a vector.
+        for others in [[4, 256, 14, 14], [64, 256, 28, 28], [64, 256, 7, 7]] {
+            assert_eq!(by_rows(&others, Mode::EVAL, &caps), []);
+        }
+    }
+    // More columns than scratch memory has room for the sums of.
+    assert_eq!(training(&[8, 2048, 16, 16], &FAST_LOADS), []);
+    let gpu = Caps {
+        cpu: false,
+        ..FAST_LOADS
+    };
+    assert_eq!(by_rows(&images, Mode::EVAL, &gpu), []);
 }
 
 /// What a launch of the backward pass of shared rows has: subgroups, vectors of a lane and rows, workgroups; and the number of launches.
