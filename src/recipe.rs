@@ -79,7 +79,11 @@ fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
         let layout = Layout::of(&fours);
         let strategy = strategy::choose(layout, layout.vectors(&fours), load, caps);
         let columns = strategy::columns_are_faster(&fours, load, caps);
+        let looped = load == Load::Forward
+            && !caps.slow_loads
+            && strategy::looped_columns(problem, caps).is_some();
         return Ok(match strategy {
+            _ if looped => Strategy::Looped,
             Strategy::Resident if columns => Strategy::Resident,
             _ => Strategy::Split,
         });

@@ -9,8 +9,8 @@ mod views;
 pub(crate) use shared::{shared, shared_rows};
 pub(crate) use views::{
     by_rows, by_runs, channel_columns, column_chunk, column_vectors, columns_are_faster,
-    hold_columns, holds_channels, in_fours, row_tile, same_partners, short_runs, split_is_shorter,
-    sum_columns, summed_chunk,
+    hold_columns, holds_channels, in_fours, looped_columns, row_tile, same_partners, short_runs,
+    split_is_shorter, sum_columns, summed_chunk,
 };
 
 use crate::caps::Caps;

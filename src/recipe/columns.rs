@@ -15,6 +15,10 @@ pub(super) enum ByRows {
     Statistics,
     Sums,
     Elements,
+    /// Statistics of all rows, and each element from those, where a lane has so many columns.
+    Groups {
+        columns: u32,
+    },
 }
 
 impl<'a> Jobs<'a> {
@@ -153,6 +157,7 @@ impl<'a> Jobs<'a> {
                 (1, of_lane, of_lane)
             }
             ByRows::Elements => (1, of_row.min(32), of_row.min(32)),
+            ByRows::Groups { columns } => (columns, 8 * columns, columns),
         };
         let part_vectors = vectors.min(tile.lanes * of_lane);
         // The rows of a block, and what they are summed up to.
@@ -168,6 +173,7 @@ impl<'a> Jobs<'a> {
                 let chunk = strategy::column_chunk(&walk, vectors.div_ceil(part_vectors));
                 chunk.min(rows.items)
             }
+            ByRows::Groups { .. } => rows.items,
         };
         let columns = Columns {
             layout,

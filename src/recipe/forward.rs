@@ -27,7 +27,11 @@ pub(super) fn recipe(problem: &Problem, caps: &Caps, forced: Option<Strategy>) -
         statistics(&mut recipe, problem, caps, forced, Slot::Statistics)?;
         normalize(&mut recipe, problem, caps, forced)?;
     } else {
-        let jobs = Jobs::whole_groups(problem, caps, Load::Forward, strategy)?;
+        let columns = strategy::looped_columns(problem, caps);
+        let jobs = match columns.filter(|_| strategy == Strategy::Looped) {
+            Some(columns) => Jobs::rows(problem, caps, ByRows::Groups { columns })?,
+            None => Jobs::whole_groups(problem, caps, Load::Forward, strategy)?,
+        };
         let optional = sum_slots(problem)
             .union(affine_slots(problem))
             .with_if(problem.residual.is_some(), Slot::Residual);

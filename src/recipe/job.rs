@@ -58,7 +58,8 @@ impl Job {
     /// the number of items: for software devices alone, whose compilers round both texts alike; others may fuse operations of one and not of the other.
     fn is_full(&self, kernel: Kernel, item_vectors: u32, rows: u32, caps: &Caps) -> bool {
         // Statistics of columns hold several rows of each.
-        let (held, held_rows) = match self.blocks.is_some() && kernel == Kernel::Statistics {
+        let of_columns = matches!(kernel, Kernel::Statistics | Kernel::NormalizeGroups);
+        let (held, held_rows) = match self.blocks.is_some() && of_columns {
             true => (self.columns, self.held / self.columns),
             false => (self.held, 1),
         };

@@ -79,7 +79,7 @@ fn own(kernel: Kernel, variant: &Variant) -> Vec<&'static str> {
         false => file!("lib/running_untouched"),
     };
     if variant.by_rows {
-        return rows(kernel, variant, forward, backward);
+        return rows(kernel, variant, [forward, backward, running]);
     }
     let normalize = match variant.resident || variant.hold_affine {
         true => file!("lib/normalize_held"),
@@ -248,17 +248,38 @@ const fn of_normalize(variant: &Variant) -> [&'static str; 2] {
 fn rows(
     kernel: Kernel,
     variant: &Variant,
-    forward: &'static str,
-    backward: &'static str,
+    [forward, backward, running]: [&'static str; 3],
 ) -> Vec<&'static str> {
     let mut files = match kernel {
-        Kernel::Statistics => vec![forward, file!("lib/held_statistics"), file!("lib/columns")],
+        Kernel::Statistics => {
+            return vec![
+                forward,
+                file!("lib/held_statistics"),
+                file!("lib/row_statistics"),
+                file!("lib/columns"),
+                file!("rows/statistics"),
+            ];
+        }
+        Kernel::NormalizeGroups => {
+            return vec![
+                forward,
+                file!("lib/held_statistics"),
+                file!("lib/row_statistics"),
+                file!("lib/column_groups"),
+                file!("lib/moments"),
+                file!("lib/centering"),
+                file!("lib/affine"),
+                running,
+                file!("rows/normalize_groups"),
+            ];
+        }
         Kernel::Normalize => {
             let [centering, evaluated] = of_normalize(variant);
             vec![
                 file!("lib/centering"),
                 centering,
                 evaluated,
+                file!("lib/column_groups"),
                 file!("lib/column_centering"),
                 file!("lib/affine"),
             ]
@@ -266,17 +287,17 @@ fn rows(
         _ => vec![
             file!("lib/centering"),
             file!("lib/saved_centering"),
+            file!("lib/column_groups"),
             file!("lib/column_centering"),
             file!("lib/affine"),
         ],
     };
-    if kernel != Kernel::Statistics && variant.affine_of_row {
+    if variant.affine_of_row {
         files.push(file!("lib/affine_rows"));
-    } else if kernel != Kernel::Statistics {
+    } else {
         files.extend([file!("lib/affine_held"), file!("lib/affine_columns")]);
     }
     match kernel {
-        Kernel::Statistics => files.push(file!("rows/statistics")),
         Kernel::Normalize => files.extend([
             forward,
             file!("lib/normalize_vector"),

@@ -5,8 +5,8 @@
 
 use wgpu_norm::check::Case;
 use wgpu_norm::{
-    Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm,
-    Strategy,
+    Activation, BatchNorm, Caps, Context, DType, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm,
+    RmsNorm, Strategy,
 };
 
 use crate::common::{by_turns, check, context, devices, modes};
@@ -115,15 +115,22 @@ fn groups_of_a_whole_workgroup() {
     }
 }
 
-/// Images of few points, which software devices walk row by row whatever the speed of their loads: evaluation always, training where loads are fast or if split.
+/// The device, and as if its loads were fast.
+fn own_and_fast_loads() -> [(String, Context); 2] {
+    let own = *context().caps();
+    let fast = Caps {
+        slow_loads: false,
+        ..own
+    };
+    [own, fast].map(|caps| {
+        let device = format!("slow_loads {}", caps.slow_loads);
+        (device, context().with_caps(caps).unwrap())
+    })
+}
+
+/// Images of few points, which software devices walk row by row: evaluation always, training where loads are fast or if split.
 #[test]
 fn small_images() {
-    let own = context();
-    let fast_loads = Caps {
-        slow_loads: false,
-        ..*own.caps()
-    };
-    let contexts = [own, &own.with_caps(fast_loads).unwrap()];
     let batch = |channels| BatchNorm::new(channels);
     let cases: [(Norm, &[usize]); 8] = [
         (batch(24).into(), &[16, 24, 14, 14]),
@@ -139,26 +146,67 @@ fn small_images() {
             &[99, 12, 5, 4],
         ),
     ];
-    for context in contexts {
-        let device = format!("slow_loads {}", context.caps().slow_loads);
+    for (device, context) in &own_and_fast_loads() {
         for (norm, shape) in &cases {
             for mode in modes(norm) {
                 let case = Case::random(norm, mode, shape, 9).unwrap();
-                check(&device, context, &case.clone().offset(50.0));
+                check(device, context, &case.clone().offset(50.0));
                 let split = Case {
                     strategy: Some(Strategy::Split),
                     ..case
                 };
-                check(&device, context, &split);
+                check(device, context, &split);
             }
         }
         let norm = Norm::from(batch(24)).with_activation(Activation::Silu);
         for mode in modes(&norm) {
             let surrounded = Case::random(&norm, mode, &[16, 24, 6, 6], 10).unwrap();
-            check(&device, context, &surrounded.clone().with_residual());
+            check(device, context, &surrounded.clone().with_residual());
             for dtype in [DType::F16, DType::BF16] {
-                check(&device, context, &surrounded.clone().with_dtype(dtype));
+                check(device, context, &surrounded.clone().with_dtype(dtype));
             }
+        }
+    }
+}
+
+/// Columns that are groups, of which a subgroup of a software device reads all rows twice in one launch, where loads are fast or if looped.
+#[test]
+fn columns_read_twice() {
+    let last = |norm: InstanceNorm| norm.channels_last(true).affine(true);
+    let cases: [(Norm, &[usize]); 6] = [
+        (BatchNorm::new(256).into(), &[64, 256]),
+        // Blocks of rows and pieces of a row that are not all as large.
+        (BatchNorm::new(1100).momentum(None).into(), &[250, 1100]),
+        (BatchNorm::new(260).weight(false).into(), &[3, 260]),
+        (
+            BatchNorm::new(256).virtual_batch_size(Some(30)).into(),
+            &[90, 256],
+        ),
+        (last(InstanceNorm::new(256)).into(), &[3, 100, 256]),
+        (
+            last(InstanceNorm::new(512))
+                .track_running_stats(true)
+                .into(),
+            &[2, 9, 8, 512],
+        ),
+    ];
+    for (device, context) in &own_and_fast_loads() {
+        for (norm, shape) in &cases {
+            for mode in modes(norm) {
+                let case = Case::random(norm, mode, shape, 9).unwrap();
+                check(device, context, &case.clone().offset(50.0));
+                let looped = Case {
+                    strategy: Some(Strategy::Looped),
+                    ..case
+                };
+                check(device, context, &looped);
+            }
+        }
+        let norm = Norm::from(BatchNorm::new(256)).with_activation(Activation::Silu);
+        let surrounded = Case::random(&norm, Mode::TRAINING, &[30, 256], 10).unwrap();
+        check(device, context, &surrounded.clone().with_residual());
+        for dtype in [DType::F16, DType::BF16] {
+            check(device, context, &surrounded.clone().with_dtype(dtype));
         }
     }
 }

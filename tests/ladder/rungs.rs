@@ -149,6 +149,36 @@ fn small_images_are_walked_row_by_row() {
     assert_eq!(by_rows(&images, Mode::EVAL, &gpu), []);
 }
 
+#[test]
+fn columns_are_read_twice_where_each_core_has_some() {
+    let looped = |shape: &[usize], caps: &Caps| {
+        let forward = Pick {
+            wanted: None,
+            ..all_gradients(DType::F32)
+        };
+        let norm = BatchNorm::new(shape[1]).into();
+        let recipe = recipe(&norm, shape, caps, forward).unwrap();
+        let [step] = &recipe.steps[..] else {
+            return None;
+        };
+        let looped = recipe.strategy == Strategy::Looped;
+        (looped && step.variant.by_rows).then_some((step.variant.columns, step.workgroups))
+    };
+    // Pieces of 1 KB.
+    assert_eq!(looped(&[256, 1024], &FAST_LOADS), Some((8, 4)));
+    assert_eq!(looped(&[2048, 256], &FAST_LOADS), Some((4, 2)));
+    let many_cores = |cores| Caps {
+        cores,
+        ..FAST_LOADS
+    };
+    assert_eq!(looped(&[256, 1024], &many_cores(8)), Some((4, 8)));
+    assert_eq!(looped(&[256, 1024], &many_cores(16)), None);
+    // Few columns, many rows, and where loads are slow.
+    assert_eq!(looped(&[256, 64], &FAST_LOADS), None);
+    assert_eq!(looped(&[2049, 1024], &FAST_LOADS), None);
+    assert_eq!(looped(&[256, 1024], &LAVAPIPE), None);
+}
+
 /// What a launch of the backward pass of shared rows has: subgroups, vectors of a lane and rows, workgroups; and the number of launches.
 fn shares_rows(norm: impl Into<Norm>, shape: &[usize], caps: &Caps) -> Option<[u32; 5]> {
     let recipe = recipe(&norm.into(), shape, caps, all_gradients(DType::F32)).unwrap();

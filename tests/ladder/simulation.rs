@@ -108,7 +108,8 @@ fn lane(step: &Step, (part, number): (u32, u32), lane: u32, visit: &mut impl FnM
     }
     if step.variant.full {
         let (held, columns) = (step.variant.held, step.variant.columns);
-        if step.variant.by_rows && step.kernel == Kernel::Statistics {
+        let of_columns = [Kernel::Statistics, Kernel::NormalizeGroups];
+        if step.variant.by_rows && of_columns.contains(&step.kernel) {
             assert_eq!(vectors, columns, "{step:#?}");
             assert!(p.chunk.is_multiple_of(held / columns), "{step:#?}");
         } else {
