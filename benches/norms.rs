@@ -37,6 +37,7 @@ mod norms {
     pub(crate) mod gpu;
     pub(crate) mod host;
     pub(crate) mod machine;
+    pub(crate) mod set;
     pub(crate) mod shard;
     pub(crate) mod summary;
     pub(crate) mod timer;

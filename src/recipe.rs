@@ -25,7 +25,8 @@ use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
 use crate::source::{self, Slots, Variant};
 use crate::strategy::{self, Layout, Load, Strategy};
-use job::{Jobs, Partials};
+use job::Jobs;
+use small::Partials;
 
 /// Partial results that a team merges at most in one launch.
 const MOST_MERGED: u32 = 16_384;

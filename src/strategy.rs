@@ -30,7 +30,8 @@ use crate::source::{Team, Tile};
 /// summed up in registers on the way. Else they are sums over channels in a launch of their own, which reads 2N more.
 ///
 /// Groups that are columns of the tensor (batch norm of `[N, C]`, norms with channels last, layer norm over the channels) are taken four at a
-/// time on software devices, so that they are loaded as vectors, too. Running statistics of batch norm with a momentum are updated by the launch
+/// time on software devices, so that they are loaded as vectors, too. These walk a tensor row by row, as it lies in memory, rather than group by group, where
+/// groups are many columns or short runs. Running statistics of batch norm with a momentum are updated by the launch
 /// that finds those of the batch, and evaluation is one launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -3,7 +3,8 @@
 //! Gradients of weight and bias come first wherever they read what `grad_input` may overwrite.
 
 use super::columns::ByRows;
-use super::job::{Jobs, Partials};
+use super::job::Jobs;
+use super::small::Partials;
 use super::view::View;
 use super::{Recipe, SUMS_BYTES, Step};
 use crate::activation::Activation;

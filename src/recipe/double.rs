@@ -2,7 +2,8 @@
 //!
 //! The gradient of the weight comes first: it reads what the others may overwrite.
 
-use super::job::{Jobs, Partials};
+use super::job::Jobs;
+use super::small::Partials;
 use super::view::View;
 use super::{Recipe, SUMS_BYTES};
 use crate::caps::Caps;

@@ -1,8 +1,8 @@
 //! The launches of the forward pass.
 
 use super::columns::ByRows;
-use super::job::{Jobs, Partials};
-use super::small::{affine_slots, channel_step};
+use super::job::Jobs;
+use super::small::{Partials, affine_slots, channel_step};
 use super::view::View;
 use super::{Recipe, STATISTICS_BYTES, Step, lengths};
 use crate::caps::Caps;

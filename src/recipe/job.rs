@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Step;
 use super::params::walk_params;
+use super::small::Partials;
 use super::view::View;
 use crate::activation::Activation;
 use crate::caps::Caps;
@@ -86,22 +87,6 @@ pub(super) struct Blocks {
     pub(super) first: u32,
     /// Rows of each that lie in the slice.
     pub(super) rows: u32,
-}
-
-/// Partial results of a launch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Partials {
-    /// Their number.
-    pub(super) number: u32,
-    /// As many neighbours are those of one part of a group.
-    pub(super) beside: u32,
-}
-
-impl Partials {
-    /// One of each part of a group.
-    pub(super) const fn apart(number: u32) -> Self {
-        Self { number, beside: 1 }
-    }
 }
 
 /// The walk over the whole tensor: one kernel, launched for each slice.

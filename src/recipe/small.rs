@@ -1,7 +1,6 @@
 //! The launches that walk no tensor: one merges partial results, one has a lane per channel.
 
 use super::Step;
-use super::job::Partials;
 use super::params::{common_params, walk_params};
 use crate::activation::Activation;
 use crate::caps::Caps;
@@ -10,6 +9,22 @@ use crate::kernel::{Kernel, Slot};
 use crate::params::Params;
 use crate::source::{Positions, Slots, Storage, Team, Tile, Variant};
 use crate::strategy::{self, Layout, Load};
+
+/// Partial results of a launch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Partials {
+    /// Their number.
+    pub(super) number: u32,
+    /// As many neighbours are those of one part of a group.
+    pub(super) beside: u32,
+}
+
+impl Partials {
+    /// One of each part of a group.
+    pub(super) const fn apart(number: u32) -> Self {
+        Self { number, beside: 1 }
+    }
+}
 
 /// What a launch merges: partial results in planes of as many neighbours per item, one plane per part, in vectors of one each of `pack` items.
 pub(super) const fn partials(items: u32, partials: Partials, pack: u32) -> Walk {
