@@ -5,8 +5,8 @@
 
 use wgpu_norm::check::Case;
 use wgpu_norm::{
-    Activation, BatchNorm, Caps, Context, DType, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm,
-    RmsNorm, Strategy,
+    Activation, BatchNorm, Caps, DType, GroupNorm, InstanceNorm, LayerNorm, Mode, Norm, RmsNorm,
+    Strategy,
 };
 
 use crate::common::{by_turns, check, context, devices, modes};
@@ -115,74 +115,75 @@ fn groups_of_a_whole_workgroup() {
     }
 }
 
-/// The device, and as if its loads were fast.
-fn own_and_fast_loads() -> [(String, Context); 2] {
+/// Each case on one of three devices in turn, by its ladder and, in training, by `strategy`: the own one, the same with fast loads, and without
+/// subgroups and words of 64 bits as well. `surrounded` on the second one, of 16 bits, too.
+fn with_fast_loads(cases: &[(Norm, &[usize])], strategy: Strategy, surrounded: &Case) {
     let own = *context().caps();
     let fast = Caps {
         slow_loads: false,
         ..own
     };
-    [own, fast].map(|caps| {
-        let device = format!("slow_loads {}", caps.slow_loads);
-        (device, context().with_caps(caps).unwrap())
-    })
+    let plain = Caps {
+        subgroups: None,
+        shader_int64: false,
+        ..fast
+    };
+    let devices = [("own", own), ("fast loads", fast), ("plain", plain)];
+    let devices = devices.map(|(device, caps)| (device, context().with_caps(caps).unwrap()));
+    for ((norm, shape), (device, context)) in cases.iter().zip(devices.iter().cycle()) {
+        for mode in modes(norm) {
+            let case = Case::random(norm, mode, shape, 9).unwrap();
+            check(device, context, &case.clone().offset(50.0));
+            if mode == Mode::TRAINING {
+                let forced = Case {
+                    strategy: Some(strategy),
+                    ..case
+                };
+                check(device, context, &forced);
+            }
+        }
+    }
+    let (device, context) = &devices[1];
+    check(device, context, &surrounded.clone().with_residual());
+    for dtype in [DType::F16, DType::BF16] {
+        check(device, context, &surrounded.clone().with_dtype(dtype));
+    }
 }
 
 /// Images of few points, which software devices walk row by row: evaluation always, training where loads are fast or if split.
 #[test]
 fn small_images() {
-    let batch = |channels| BatchNorm::new(channels);
-    let cases: [(Norm, &[usize]); 8] = [
-        (batch(24).into(), &[16, 24, 14, 14]),
-        // Pieces of a row that differ, a vector to a channel, chunks of rows, and the longest run.
+    let batch = BatchNorm::new;
+    let cases: [(Norm, &[usize]); 6] = [
+        // Chunks of rows, pieces of a row that differ, a vector to a channel, virtual batches, and the longest run.
+        (batch(16).into(), &[2100, 16, 4]),
         (batch(517).into(), &[33, 517, 4, 4]),
         (batch(5000).into(), &[8, 5000, 2, 2]),
-        (batch(16).into(), &[2100, 16, 4]),
-        (batch(3).into(), &[9, 3, 16, 32]),
-        (batch(12).weight(false).into(), &[70, 12, 6, 6]),
         (batch(12).virtual_batch_size(Some(10)).into(), &[40, 12, 8]),
         (
             batch(12).virtual_batch_size(Some(33)).momentum(None).into(),
             &[99, 12, 5, 4],
         ),
+        (batch(3).weight(false).into(), &[9, 3, 16, 32]),
     ];
-    for (device, context) in &own_and_fast_loads() {
-        for (norm, shape) in &cases {
-            for mode in modes(norm) {
-                let case = Case::random(norm, mode, shape, 9).unwrap();
-                check(device, context, &case.clone().offset(50.0));
-                let split = Case {
-                    strategy: Some(Strategy::Split),
-                    ..case
-                };
-                check(device, context, &split);
-            }
-        }
-        let norm = Norm::from(batch(24)).with_activation(Activation::Silu);
-        for mode in modes(&norm) {
-            let surrounded = Case::random(&norm, mode, &[16, 24, 6, 6], 10).unwrap();
-            check(device, context, &surrounded.clone().with_residual());
-            for dtype in [DType::F16, DType::BF16] {
-                check(device, context, &surrounded.clone().with_dtype(dtype));
-            }
-        }
-    }
+    let norm = Norm::from(batch(24)).with_activation(Activation::Silu);
+    let surrounded = Case::random(&norm, Mode::TRAINING, &[16, 24, 6, 6], 10).unwrap();
+    with_fast_loads(&cases, Strategy::Split, &surrounded);
 }
 
 /// Columns that are groups, of which a subgroup of a software device reads all rows twice in one launch, where loads are fast or if looped.
 #[test]
 fn columns_read_twice() {
     let last = |norm: InstanceNorm| norm.channels_last(true).affine(true);
-    let cases: [(Norm, &[usize]); 6] = [
-        (BatchNorm::new(256).into(), &[64, 256]),
-        // Blocks of rows and pieces of a row that are not all as large.
-        (BatchNorm::new(1100).momentum(None).into(), &[250, 1100]),
+    let cases: [(Norm, &[usize]); 5] = [
+        // Blocks of rows and pieces of a row that are not all as large, and virtual batches and samples.
         (BatchNorm::new(260).weight(false).into(), &[3, 260]),
+        (BatchNorm::new(1100).momentum(None).into(), &[250, 1100]),
         (
             BatchNorm::new(256).virtual_batch_size(Some(30)).into(),
             &[90, 256],
         ),
-        (last(InstanceNorm::new(256)).into(), &[3, 100, 256]),
+        (BatchNorm::new(256).into(), &[64, 256]),
         (
             last(InstanceNorm::new(512))
                 .track_running_stats(true)
@@ -190,25 +191,9 @@ fn columns_read_twice() {
             &[2, 9, 8, 512],
         ),
     ];
-    for (device, context) in &own_and_fast_loads() {
-        for (norm, shape) in &cases {
-            for mode in modes(norm) {
-                let case = Case::random(norm, mode, shape, 9).unwrap();
-                check(device, context, &case.clone().offset(50.0));
-                let looped = Case {
-                    strategy: Some(Strategy::Looped),
-                    ..case
-                };
-                check(device, context, &looped);
-            }
-        }
-        let norm = Norm::from(BatchNorm::new(256)).with_activation(Activation::Silu);
-        let surrounded = Case::random(&norm, Mode::TRAINING, &[30, 256], 10).unwrap();
-        check(device, context, &surrounded.clone().with_residual());
-        for dtype in [DType::F16, DType::BF16] {
-            check(device, context, &surrounded.clone().with_dtype(dtype));
-        }
-    }
+    let norm = Norm::from(BatchNorm::new(256)).with_activation(Activation::Silu);
+    let surrounded = Case::random(&norm, Mode::TRAINING, &[30, 256], 10).unwrap();
+    with_fast_loads(&cases, Strategy::Looped, &surrounded);
 }
 
 /// Groups of which a lane keeps more vectors than else, so that a workgroup of a software device can share them.
