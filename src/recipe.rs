@@ -90,7 +90,7 @@ fn choose(problem: &Problem, caps: &Caps, load: Load) -> Result<Strategy> {
         });
     }
     // Where loads are slow, groups that fit the registers are loaded once.
-    let by_rows = match strategy::short_runs(&problem.groups) {
+    let by_rows = match strategy::short_runs(&problem.groups, caps) {
         true => !caps.slow_loads && Jobs::sums_by_rows(problem, caps),
         false => strategy::by_rows(problem, caps),
     };

@@ -130,7 +130,8 @@ impl<'a> Jobs<'a> {
         };
         let groups = &problem.groups;
         strategy::by_rows(problem, caps)
-            && (groups.run_length == 1 || strategy::short_runs(groups) && few().unwrap_or(false))
+            && (groups.run_length == 1
+                || strategy::short_runs(groups, caps) && few().unwrap_or(false))
     }
 
     /// Columns that are groups, or several of which are one, row by row.
@@ -145,7 +146,8 @@ impl<'a> Jobs<'a> {
         // for a processor to fetch ahead of, but as long as there are 64 of them: on lavapipe evaluation of batch norm of 256x1024
         // reaches 0.73 of the speed of a copy so, and 0.59 in pieces of 1 KB; with AVX-512 the backward pass of 64x256x14x14 takes 7.2 ms with
         // sums in pieces of 4 KB, 7.6 of 2 KB and 8.3 or more of 1 KB.
-        let of_64th = of_row / 64;
+        // The text of wide ones takes others than lavapipe minutes to compile.
+        let of_64th = if caps.long_words() { of_row / 64 } else { 0 };
         let (columns, held, of_lane) = match for_what {
             ByRows::Statistics => {
                 let columns = of_64th.clamp(4, 16).min(of_row);

@@ -141,18 +141,20 @@ pub(crate) fn by_rows(problem: &Problem, caps: &Caps) -> bool {
         && problem.lengths.is_none()
         && groups.runs > 1
         && rows.is_some_and(|rows| rows.is_vectorizable())
-        && (groups.run_length == 1 || few_wide_groups(problem) || short_runs(groups))
+        && (groups.run_length == 1 || few_wide_groups(problem) || short_runs(groups, caps))
         && problem.slices(caps).is_ok_and(whole)
 }
 
 /// Whether groups are many short runs, of one channel each: batch norm of small images. Each run begins far behind the last, where
 /// nothing has been fetched ahead. On lavapipe with AVX-512 batch norm of 64x256x14x14 runs at 0.53 of the speed of a copy by rows forward, 0.63 backward and
 /// 1.1 in evaluation, and at 0.37, 0.42 and 0.63 run by run; of images of 4x4 and 2x2 evaluation at 0.97 and 0.99, and 0.55 and 0.48.
-/// With 8 images, or runs of 784, either is as fast, and of runs of 3,136 rows are slower (0.82, and 1.1).
-pub(crate) const fn short_runs(groups: &Walk) -> bool {
+/// With 8 images, or runs of 784, either is as fast, and of runs of 3,136 rows are slower (0.82, and 1.1). In words of 64 bits: SwiftShader, which has none,
+/// compiles such a kernel for minutes.
+pub(crate) const fn short_runs(groups: &Walk, caps: &Caps) -> bool {
     const MIN_RUNS: u32 = 8;
     const MAX_RUN: u32 = 512;
-    groups.runs >= MIN_RUNS
+    caps.long_words()
+        && groups.runs >= MIN_RUNS
         && groups.run_length >= 4
         && groups.run_length <= MAX_RUN
         && groups.run_length.is_multiple_of(4)
@@ -187,12 +189,13 @@ pub(crate) fn columns_are_faster(fours: &Walk, load: Load, caps: &Caps) -> bool 
 /// Neighbouring vectors of columns of which a lane reads all rows twice, in one launch, where columns are groups with a channel each: pieces of a row
 /// as wide as there is one for each core, which lie in a second- or third-level cache until they are read again. On lavapipe with AVX-512 batch norm of 256x1024 runs
 /// at 0.64 of the speed of a copy forward so, with 8 vectors, and at 0.45 with 4 or held [`in_fours`]; 512x1024 at 0.59, and 0.32 in fours;
-/// 1024x1024 at 0.53, and 0.39 split; 64x4096 at 0.57, and 0.36 in fours.
+/// 1024x1024 at 0.53, and 0.39 split; 64x4096 at 0.57, and 0.36 in fours. In words of 64 bits, as [`short_runs`].
 pub(crate) fn looped_columns(problem: &Problem, caps: &Caps) -> Option<u32> {
     const MAX_ROWS: u32 = 2048;
     let groups = &problem.groups;
     let columns_are_groups = groups.run_length == 1 && groups.partner.per_run == 0;
-    if !columns_are_groups || groups.runs > MAX_ROWS || !by_rows(problem, caps) {
+    let few_rows = caps.long_words() && groups.runs <= MAX_ROWS;
+    if !columns_are_groups || !few_rows || !by_rows(problem, caps) {
         return None;
     }
     let whole = |slice: &Slice| slice.groups.runs == groups.runs;

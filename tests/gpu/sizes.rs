@@ -116,19 +116,22 @@ fn groups_of_a_whole_workgroup() {
 }
 
 /// Each case on one of three devices in turn, by its ladder and, in training, by `strategy`: the own one, the same with fast loads, and without
-/// subgroups and words of 64 bits as well. `surrounded` on the second one, of 16 bits, too.
+/// subgroups as well. `surrounded` on the second one, of 16 bits, too.
 fn with_fast_loads(cases: &[(Norm, &[usize])], strategy: Strategy, surrounded: &Case) {
     let own = *context().caps();
     let fast = Caps {
         slow_loads: false,
         ..own
     };
-    let plain = Caps {
+    let no_subgroups = Caps {
         subgroups: None,
-        shader_int64: false,
         ..fast
     };
-    let devices = [("own", own), ("fast loads", fast), ("plain", plain)];
+    let devices = [
+        ("own", own),
+        ("fast loads", fast),
+        ("no subgroups", no_subgroups),
+    ];
     let devices = devices.map(|(device, caps)| (device, context().with_caps(caps).unwrap()));
     for ((norm, shape), (device, context)) in cases.iter().zip(devices.iter().cycle()) {
         for mode in modes(norm) {

@@ -142,11 +142,18 @@ fn small_images_are_walked_row_by_row() {
     }
     // More columns than scratch memory has room for the sums of.
     assert_eq!(training(&[8, 2048, 16, 16], &FAST_LOADS), []);
+    let short_words = Caps {
+        shader_int64: false,
+        ..FAST_LOADS
+    };
     let gpu = Caps {
         cpu: false,
         ..FAST_LOADS
     };
-    assert_eq!(by_rows(&images, Mode::EVAL, &gpu), []);
+    for other in [short_words, gpu] {
+        assert_eq!(by_rows(&images, Mode::EVAL, &other), []);
+        assert_eq!(by_rows(&images, Mode::TRAINING, &other), []);
+    }
 }
 
 #[test]
@@ -177,6 +184,11 @@ fn columns_are_read_twice_where_each_core_has_some() {
     assert_eq!(looped(&[256, 64], &FAST_LOADS), None);
     assert_eq!(looped(&[2049, 1024], &FAST_LOADS), None);
     assert_eq!(looped(&[256, 1024], &LAVAPIPE), None);
+    let short_words = Caps {
+        shader_int64: false,
+        ..FAST_LOADS
+    };
+    assert_eq!(looped(&[256, 1024], &short_words), None);
 }
 
 /// What a launch of the backward pass of shared rows has: subgroups, vectors of a lane and rows, workgroups; and the number of launches.
