@@ -116,9 +116,12 @@ fn groups_of_a_whole_workgroup() {
 }
 
 /// Each case on one of three devices in turn, by its ladder and, in training, by `strategy`: the own one, the same with fast loads, and without
-/// subgroups as well. `surrounded` on the second one, of 16 bits, too.
+/// subgroups as well. `surrounded` on the second one, of 16 bits, too. Devices without words of 64 bits do not walk so.
 fn with_fast_loads(cases: &[(Norm, &[usize])], strategy: Strategy, surrounded: &Case) {
     let own = *context().caps();
+    if !own.shader_int64 {
+        return;
+    }
     let fast = Caps {
         slow_loads: false,
         ..own
