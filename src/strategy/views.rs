@@ -200,9 +200,11 @@ pub(crate) fn looped_columns(problem: &Problem, caps: &Caps) -> Option<u32> {
     }
     let whole = |slice: &Slice| slice.groups.runs == groups.runs;
     let slices = problem.slices(caps).ok()?;
-    let vectors = problem.elements / groups.runs / 4 / row_tile(caps).lanes;
+    // Of a lane, in a row of one block and of all.
+    let of_lane = |columns: u32| columns / 4 / row_tile(caps).lanes;
+    let (row, all) = (of_lane(groups.columns_per_block()), of_lane(groups.items));
     let mut widths = [8, 4].into_iter();
-    let width = widths.find(|width| vectors / width >= caps.cores);
+    let width = widths.find(|width| row >= *width && all / width >= caps.cores);
     width.filter(|_| slices.iter().all(whole))
 }
 

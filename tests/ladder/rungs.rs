@@ -158,19 +158,17 @@ fn small_images_are_walked_row_by_row() {
 
 #[test]
 fn columns_are_read_twice_where_each_core_has_some() {
-    let looped = |shape: &[usize], caps: &Caps| {
+    let columns = |norm: BatchNorm, shape: &[usize], caps: &Caps| {
         let forward = Pick {
             wanted: None,
             ..all_gradients(DType::F32)
         };
-        let norm = BatchNorm::new(shape[1]).into();
-        let recipe = recipe(&norm, shape, caps, forward).unwrap();
-        let [step] = &recipe.steps[..] else {
-            return None;
-        };
+        let recipe = recipe(&norm.into(), shape, caps, forward).unwrap();
+        let step = &recipe.steps[0];
         let looped = recipe.strategy == Strategy::Looped;
         (looped && step.variant.by_rows).then_some((step.variant.columns, step.workgroups))
     };
+    let looped = |shape: &[usize], caps: &Caps| columns(BatchNorm::new(shape[1]), shape, caps);
     // Pieces of 1 KB.
     assert_eq!(looped(&[256, 1024], &FAST_LOADS), Some((8, 4)));
     assert_eq!(looped(&[2048, 256], &FAST_LOADS), Some((4, 2)));
@@ -180,7 +178,13 @@ fn columns_are_read_twice_where_each_core_has_some() {
     };
     assert_eq!(looped(&[256, 1024], &many_cores(8)), Some((4, 8)));
     assert_eq!(looped(&[256, 1024], &many_cores(16)), None);
-    // Few columns, many rows, and where loads are slow.
+    // Few columns, of all rows or of those of a virtual batch, many rows, and where loads are slow.
+    let ghost = |channels| {
+        let norm = BatchNorm::new(channels).virtual_batch_size(Some(10));
+        columns(norm, &[640, channels], &FAST_LOADS)
+    };
+    assert_eq!(ghost(64), None);
+    assert_eq!(ghost(256), Some((8, 64)));
     assert_eq!(looped(&[256, 64], &FAST_LOADS), None);
     assert_eq!(looped(&[2049, 1024], &FAST_LOADS), None);
     assert_eq!(looped(&[256, 1024], &LAVAPIPE), None);
